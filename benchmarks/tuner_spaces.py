@@ -1,0 +1,161 @@
+"""Hold the tuner and the baselines against brute-forced spaces (T4 files); print the fraction of the optimum reached.
+
+The figure: best run time of the space / best found after N unique evaluations, where a configuration's run time is the
+median of its `runtimes`; a failed configuration costs an evaluation and gives nothing; before the first success the
+fraction is 0. Averaged over seeds, then over spaces.
+
+    python benchmarks/tuner_spaces.py --spaces DIR [--seeds 50] [--strategies ours,random,genetic,ils] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import attrs
+import numpy as np
+
+from baselines_tuning import STRATEGIES, Baseline
+from kernelevolve.evolution.tuning import Configuration, Space, T4Error, T4File, Tuner, read_t4
+
+BUDGETS: Final = (25, 50, 100, 200, 400)
+#: What the tuner must reach, averaged over the five spaces that the project is developed with.
+TARGETS: Final = (0.80, 0.87, 0.94, 0.97, 0.985)
+
+
+class Searcher(Protocol):
+    """What is benchmarked."""
+
+    def ask(self) -> Configuration | None: ...
+
+    def tell(self, configuration: Configuration, seconds: float | None) -> None: ...
+
+
+@attrs.frozen(slots=True)
+class Recorded:
+    """A brute-forced space, ready to replay."""
+
+    name: str
+    space: Space
+    seconds: dict[bytes, float | None]
+    optimum: float
+
+    @classmethod
+    def of(cls, file: T4File) -> Recorded:
+        """Index the records of a file by their codes."""
+        space = file.space()
+        seconds = {space.encode(record.configuration).tobytes(): record.seconds for record in file.records}
+        optimum = file.best.seconds
+        assert optimum is not None, "the best record is a correct one"
+        return cls(
+            file.path.name.removesuffix(".gz").removesuffix(".json").removesuffix("_T4"), space, seconds, optimum
+        )
+
+
+@attrs.frozen(slots=True)
+class Score:
+    """One strategy on one space."""
+
+    space: str
+    strategy: str
+    fractions: list[float]  #: mean over the seeds, one for each budget
+    standard_errors: list[float]
+    milliseconds: float  #: the strategy's own time per evaluation
+
+
+def searcher(strategy: str, space: Space, seed: int) -> Searcher:
+    """A fresh searcher by name."""
+    return Tuner(space, seed=seed) if strategy == "ours" else Baseline(space, STRATEGIES[strategy], seed=seed)
+
+
+def replay(recorded: Recorded, strategy: str, seed: int) -> tuple[list[float], float]:
+    """Fraction of the optimum at each budget, and the searcher's own milliseconds per evaluation."""
+    best, curve = float("inf"), [0.0]
+    started = time.perf_counter()
+    search = searcher(strategy, recorded.space, seed)
+    own = time.perf_counter() - started
+    while len(curve) <= BUDGETS[-1]:
+        started = time.perf_counter()
+        configuration = search.ask()
+        own += time.perf_counter() - started
+        if configuration is None:
+            break
+        seconds = recorded.seconds[recorded.space.encode(configuration).tobytes()]
+        started = time.perf_counter()
+        search.tell(configuration, seconds)
+        own += time.perf_counter() - started
+        best = min(best, seconds if seconds is not None else best)
+        curve.append(recorded.optimum / best)
+    return [curve[min(budget, len(curve) - 1)] for budget in BUDGETS], 1e3 * own / max(1, len(curve) - 1)
+
+
+def evaluate(recorded: Recorded, strategy: str, seeds: int) -> Score:
+    """Replay one strategy over seeds 0 to seeds - 1."""
+    runs = [replay(recorded, strategy, seed) for seed in range(seeds)]
+    curves = np.array([fractions for fractions, _ in runs])
+    errors = curves.std(axis=0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.zeros(len(BUDGETS))
+    own = float(np.mean([milliseconds for _, milliseconds in runs]))
+    return Score(recorded.name, strategy, curves.mean(axis=0).tolist(), errors.tolist(), own)
+
+
+def row(label: str, strategy: str, fractions: Sequence[float], tail: str = "") -> str:
+    """One line of the table."""
+    return f"| {label} | {strategy} | " + " | ".join(f"{fraction:.3f}" for fraction in fractions) + f" | {tail} |"
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Tuner against baselines on brute-forced spaces.")
+    parser.add_argument("--spaces", type=Path, required=True, help="folder with T4 files (.json or .json.gz)")
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--strategies", default="ours,random,genetic,ils")
+    parser.add_argument("--json", type=Path, help="also write the scores here")
+    parser.add_argument(
+        "--timeunit", default="milliseconds", help="unit for files that name none (no effect on fractions)"
+    )
+    parsed = parser.parse_args()
+    if parsed.seeds < 1:
+        parser.error("--seeds must be at least 1")
+    unknown = set(parsed.strategies.split(",")) - {"ours", *STRATEGIES}
+    if unknown:
+        parser.error(f"unknown strategies {sorted(unknown)}; known are ours, {', '.join(STRATEGIES)}")
+    return parsed
+
+
+def main() -> int:
+    """Run the benchmark; exit status 1 when there is nothing to run it on."""
+    options = arguments()
+    files = sorted(path for path in options.spaces.glob("*.json*") if path.suffix in {".json", ".gz"})
+    if not files:
+        print(f"{options.spaces}: no *.json or *.json.gz files", file=sys.stderr)
+        return 1
+    scores: list[Score] = []
+    print("| space | strategy | " + " | ".join(f"{budget}" for budget in BUDGETS) + " | ms/evaluation |")
+    print("|" + "---|" * (len(BUDGETS) + 3))
+    for path in files:
+        try:
+            recorded = Recorded.of(read_t4(path, timeunit=options.timeunit))
+        except (T4Error, ValueError) as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        for strategy in options.strategies.split(","):
+            scores.append(evaluate(recorded, strategy, options.seeds))
+            print(row(recorded.name, strategy, scores[-1].fractions, f"{scores[-1].milliseconds:.2f}"), flush=True)
+    for strategy in options.strategies.split(",") if scores else []:
+        mine = [score for score in scores if score.strategy == strategy]
+        own = float(np.mean([score.milliseconds for score in mine]))
+        print(row("**mean**", strategy, np.mean([score.fractions for score in mine], axis=0).tolist(), f"{own:.2f}"))
+    print(row("target", "ours", TARGETS, "10"))
+    if options.json:
+        document = {"budgets": BUDGETS, "seeds": options.seeds, "scores": [attrs.asdict(score) for score in scores]}
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+    return 0 if scores else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The accelerators that ship with the SDK: one module, or one package, each."""

@@ -1,0 +1,233 @@
+"""The commands. Each imports what it needs when it runs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+__all__ = ["app", "run"]
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from kernelevolve._version import VERSION
+from kernelevolve.cli.output import Exit, Output, describe_error
+
+app = typer.Typer(
+    name="kernelevolve",
+    help="Evolve accelerator kernels, with numbers that hold.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+Accelerator = Annotated[str, typer.Option("--accelerator", "-a", help="See: kernelevolve devices")]
+Device = Annotated[str | None, typer.Option("--device", "-d", help="Index, or part of the name.")]
+Workloads = Annotated[
+    list[str] | None, typer.Option("--workload", "-w", help="What to time, e.g. rows=4096,cols=1024; repeatable.")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", envvar="KERNELEVOLVE_STORE", help="Database URL, e.g. sqlite:///runs.db")
+]
+Evaluations = Annotated[int | None, typer.Option("--evaluations", "-n", min=1, help="Stop after so many evaluations.")]
+Seconds = Annotated[float | None, typer.Option("--seconds", min=1, help="Stop searching after so many seconds.")]
+Eager = Annotated[bool, typer.Option("--eager/--no-eager", help="Compare with PyTorch eager on the CPU.")]
+
+
+def _version(value: bool) -> None:  # typer calls it with the option's value
+    if value:
+        typer.echo(f"kernelevolve {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[  # its callback acts
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Evolve accelerator kernels, with numbers that hold."""
+
+
+@app.command()
+def devices(json: Json = False) -> None:
+    """Every accelerator: available, or why not and how to install it; its devices and their realm."""
+    from kernelevolve.cli.listing import show_devices
+
+    show_devices(Output(json=json))
+
+
+@app.command()
+def problems(
+    name: Annotated[str | None, typer.Argument(help="A problem's name, or path/to/file.py:name.")] = None,
+    json: Json = False,
+) -> None:
+    """The problems; with a NAME its axes, tensors, workloads, seeds, and what the task linter says of it."""
+    from kernelevolve.cli.listing import show_problem, show_problems
+
+    output = Output(json=json)
+    if name is None:
+        show_problems(output)
+    else:
+        show_problem(output, name)
+
+
+@app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="A kernel file.")],
+    problem: Annotated[str, typer.Option("--problem", "-p", help="A name, or path/to/file.py:name.")],
+    accelerator: Accelerator = "opencl",
+    device: Device = None,
+    workload: Workloads = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A tunable: NAME=VALUE; repeatable.")] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds one run may take.")] = 10.0,
+    compile_timeout: Annotated[
+        float, typer.Option("--compile-timeout", min=0.1, help="Seconds a compile may take.")
+    ] = 30.0,
+    eager: Eager = True,
+    json: Json = False,
+) -> None:
+    """Judge one kernel: outcome, checks, times, and speed-up over the seed. Exit status 1 unless it is right."""
+    from kernelevolve.cli.evaluating import evaluate_file
+
+    right = evaluate_file(
+        Output(json=json),
+        file,
+        problem,
+        accelerator,
+        device,
+        workload,
+        set_ or [],
+        run_seconds=timeout,
+        compile_seconds=compile_timeout,
+        eager=eager,
+    )
+    if not right:
+        raise typer.Exit(Exit.NO)
+
+
+@app.command()
+def evolve(
+    problem: Annotated[str, typer.Argument(help="A name, or path/to/file.py:name.")],
+    accelerator: Accelerator = "opencl",
+    device: Device = None,
+    workload: Workloads = None,
+    evaluations: Evaluations = None,
+    seconds: Seconds = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same recorded times: same run.")] = 0,
+    proposer: Annotated[str, typer.Option("--proposer", help="Who proposes kernels.")] = "rewriting",
+    policy: Annotated[str, typer.Option("--policy", help="random, greedy, map-elites …")] = "map-elites",
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Start from this kernel file, not from the seed.")
+    ] = None,
+    store: StoreUrl = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the best kernel to this file.")] = None,
+    eager: Eager = True,
+    json: Json = False,
+) -> None:
+    """Evolve a kernel, with live progress; can be stopped (Ctrl-C) and resumed."""
+    from kernelevolve.cli.evolving import evolve_problem
+
+    evolve_problem(
+        Output(json=json),
+        problem,
+        accelerator,
+        device=device,
+        workloads=workload,
+        evaluations=evaluations,
+        seconds=seconds,
+        seed=seed,
+        proposer=proposer,
+        policy=policy,
+        start=start,
+        store_url=store,
+        out=out,
+        eager=eager,
+    )
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's id; see: kernelevolve runs")],
+    evaluations: Evaluations = None,
+    seconds: Seconds = None,
+    store: StoreUrl = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the best kernel to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Go on with a run that was stopped or killed; new limits replace the old ones."""
+    from kernelevolve.cli.evolving import resume_run
+
+    resume_run(Output(json=json), run, evaluations=evaluations, seconds=seconds, store_url=store, out=out)
+
+
+@app.command()
+def runs(store: StoreUrl = None, json: Json = False) -> None:
+    """List the runs, the latest last."""
+    from kernelevolve.cli.history import show_runs
+
+    show_runs(Output(json=json), store)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id.")],
+    candidate: Annotated[int | None, typer.Option("--candidate", "-c", min=0, help="Look at one candidate.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write the run's progress as an SVG picture.")] = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
+    """Look at a run: its candidates, outcomes, confirmed result; or at one candidate with its source."""
+    from kernelevolve.cli.history import show_candidate, show_run
+
+    output = Output(json=json)
+    if candidate is None:
+        show_run(output, run, store, plot)
+    else:
+        show_candidate(output, run, candidate, store)
+
+
+@app.command()
+def best(
+    problem: Annotated[str, typer.Argument(help="A problem's name.")],
+    accelerator: Annotated[str | None, typer.Option("--accelerator", "-a", help="Only runs on this one.")] = None,
+    device: Annotated[str | None, typer.Option("--device", "-d", help="Only runs on this device.")] = None,
+    store: StoreUrl = None,
+    json: Json = False,
+) -> None:
+    """Print the best kernel's source, over all runs on comparable devices."""
+    from kernelevolve.cli.history import show_best
+
+    show_best(Output(json=json), problem, accelerator, device, store)
+
+
+@app.command()
+def doctor(
+    accelerator: Annotated[str | None, typer.Option("--accelerator", "-a", help="Only this one.")] = None,
+    batches: Annotated[int, typer.Option("--batches", min=3, help="A/A comparisons per device.")] = 20,
+    quick: Annotated[bool, typer.Option("--quick", help="Only what is installed; no timing.")] = False,
+    json: Json = False,
+) -> None:
+    """What is installed and what is not; times identical kernels against each other on each device."""
+    from kernelevolve.cli.doctoring import examine
+
+    if not examine(Output(json=json), accelerator, batches=batches, quick=quick):
+        raise typer.Exit(Exit.NO)
+
+
+def run() -> None:
+    """Run the command line; whatever happens becomes one sentence and a status."""
+    as_json = "--json" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(Exit.USAGE) from None
+    except (click.Abort, KeyboardInterrupt):
+        raise SystemExit(Exit.INTERRUPTED) from None
+    except Exception as error:  # the last line of defence: a sentence and a status, the trace on request
+        raise SystemExit(describe_error(error, as_json=as_json)) from None
+    raise SystemExit(status if isinstance(status, int) else Exit.DONE)

@@ -1,0 +1,154 @@
+"""``evolve`` and ``resume``."""
+
+from __future__ import annotations
+
+__all__ = ["evolve_problem", "print_result", "resume_run"]
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.table import Table
+
+from kernelevolve import api
+from kernelevolve.cli.output import Exit, Output, seconds_text
+from kernelevolve.cli.progress import ProgressDisplay
+from kernelevolve.evaluation.confirm import Confirmation
+from kernelevolve.evaluation.measure import Comparison, Verdict
+from kernelevolve.evolution.budget import Budget
+from kernelevolve.kernel import configuration_label, read_kernel, render_kernel
+from kernelevolve.store import Store
+
+
+def evolve_problem(
+    output: Output,
+    problem: str,
+    accelerator: str,
+    *,
+    device: str | None,
+    workloads: Sequence[str] | None,
+    evaluations: int | None,
+    seconds: float | None,
+    seed: int,
+    proposer: str,
+    policy: str,
+    start: Path | None,
+    store_url: str | None,
+    out: Path | None,
+    eager: bool,
+) -> None:
+    """Evolve, with progress on standard error and the result on standard output."""
+    with (
+        Store.open(store_url) as store,
+        _stoppable(output, store),
+        ProgressDisplay(f"{problem} on {accelerator}") as show,
+    ):
+        result = api.evolve(
+            problem,
+            accelerator,
+            device=device,
+            budget=_budget(evaluations, seconds) or Budget(evaluations=150),
+            seed=seed,
+            proposer=proposer,
+            policy=policy,
+            workloads=workloads,
+            start=read_kernel(start) if start else None,
+            store=store,
+            eager=eager,
+            observer=show,
+        )
+    print_result(output, result, out)
+
+
+def resume_run(
+    output: Output,
+    run: str,
+    *,
+    evaluations: int | None,
+    seconds: float | None,
+    store_url: str | None,
+    out: Path | None,
+) -> None:
+    """Resume, with progress on standard error and the result on standard output."""
+    with Store.open(store_url) as store, _stoppable(output, store), ProgressDisplay(f"run {run}") as show:
+        result = api.resume(run, budget=_budget(evaluations, seconds), store=store, observer=show)
+    print_result(output, result, out)
+
+
+def _budget(evaluations: int | None, seconds: float | None) -> Budget | None:
+    if evaluations is None and seconds is None:
+        return None
+    return Budget(evaluations=evaluations, seconds=seconds)
+
+
+@contextmanager
+def _stoppable(output: Output, store: Store) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop a run cleanly, and say how to go on."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        latest = store.runs()[-1:]
+        if latest:
+            output.note(f"stopped; everything so far is kept. Go on with: kernelevolve resume {latest[0].id}")
+        raise SystemExit(Exit.INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def print_result(output: Output, result: api.RunResult, out: Path | None) -> None:
+    """The table at a run's end; the best kernel goes to `out` where given."""
+    text = render_kernel(result.kernel.with_default(result.configuration))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    if output.json:
+        output.document(api.result_record(result) | {"kernel": text})
+        return
+    for confirmation in result.confirmations:
+        output.table(_confirmation_table(result, confirmation))
+    output.line(_fallen(result))
+    output.line(f"best: candidate {result.best} with {configuration_label(result.configuration) or 'no tunables'}")
+    output.line(f"run {result.run}: {result.reason}; {result.evaluations} evaluations in {result.seconds:.0f} s")
+    output.line(f"look at it: kernelevolve show {result.run}   the kernel: {out or 'kernelevolve show --candidate N'}")
+
+
+def _confirmation_table(result: api.RunResult, one: Confirmation) -> Table:
+    title = f"{one.workload} on {result.device.name}, fresh process, fresh inputs, interleaved"
+    table = Table(
+        "", "median", "against the seed", "against PyTorch eager", title=title, title_justify="left", box=None
+    )
+    names = {"seed": "seed", f"#{result.best}": f"best (candidate {result.best})"}
+    for name in sorted(one.timings, key=lambda n: (n not in names, n != "seed", n)):
+        to_seed, to_eager = one.comparisons.get(("seed", name)), one.comparisons.get(("eager", name))
+        time = seconds_text(one.timings[name].seconds)
+        table.add_row(names.get(name, f"candidate {name[1:]}"), time, ratio_text(to_seed), ratio_text(to_eager))
+    if one.eager:
+        table.add_row(one.eager_description, seconds_text(one.eager.seconds), "", "")
+    return table
+
+
+def ratio_text(comparison: Comparison | None) -> str:
+    """``6.12× [6.05, 6.20] FASTER``, or a dash."""
+    if comparison is None:
+        return "–"
+    text = f"{comparison.ratio:.2f}× [{comparison.low:.2f}, {comparison.high:.2f}] {comparison.verdict}"
+    return (
+        f"[dim]{text.replace('[', chr(92) + '[', 1)}[/dim]"
+        if comparison.verdict is Verdict.UNCLEAR
+        else text.replace("[", "\\[", 1)
+    )
+
+
+def _fallen(result: api.RunResult) -> str:
+    right = result.outcomes.get("CORRECT", 0)
+    wrong = ", ".join(f"{n} {o}" for o, n in sorted(result.outcomes.items(), key=lambda i: -i[1]) if o != "CORRECT")
+    stages = ", ".join(f"{count} at {stage}" for stage, count in result.stages.items())
+    caught = f"; fell: {stages} ({wrong})" if wrong else "; none fell"
+    return f"{result.candidates} candidates, {result.evaluations} evaluations: {right} right{caught}"

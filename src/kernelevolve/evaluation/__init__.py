@@ -1,0 +1,1 @@
+"""Gate, compile, check, measure: what is true of one candidate."""

@@ -1,0 +1,100 @@
+"""The secret cases of one run, prepared once: inputs as bytes, oracle computed on first use, both kept in the engine."""
+
+from __future__ import annotations
+
+__all__ = ["CaseBook", "PreparedCase"]
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from kernelevolve.evaluation.cases import (
+    InputCase,
+    case_seed,
+    check_plan,
+    expect,
+    make_inputs,
+    run_reference,
+    tensor_bytes,
+)
+from kernelevolve.evaluation.correctness import Expected, compare, wrong_result
+from kernelevolve.evaluation.runner import Staged
+from kernelevolve.problem import Problem, Workload
+
+#: Timed launches run on what a user would have: independent normal elements, or what the problem's generator makes of that.
+TIMED = "normal"
+
+
+class PreparedCase:
+    """One case, ready for a worker; its expected outputs never leave this object."""
+
+    def __init__(self, case: InputCase, key: str) -> None:
+        self.case = case
+        self._key = key
+
+    @property
+    def workload(self) -> Workload:
+        """The sizes and types."""
+        return self.case.workload
+
+    @property
+    def label(self) -> str:
+        """Workload and distribution, for messages."""
+        return self.case.label
+
+    @cached_property
+    def inputs(self) -> dict[str, torch.Tensor]:
+        """The inputs on the host."""
+        return make_inputs(self.case)
+
+    @cached_property
+    def staged(self) -> Staged:
+        """The inputs as a worker gets them."""
+        return Staged(self._key, {name: bytes(tensor_bytes(tensor)) for name, tensor in self.inputs.items()})
+
+    @cached_property
+    def expected(self) -> Expected:
+        """The oracle with its bounds."""
+        return expect(self.case, self.inputs)
+
+    def check(self, output: str, got: bytes) -> None:
+        """Raise `WrongResult` unless `got` is right."""
+        comparison = compare(got, self.expected, output)
+        if not comparison.ok:
+            raise wrong_result(comparison, self.expected)
+
+
+class CaseBook:
+    """All cases of one run on one device; `secret` seeds them and is known to nobody else."""
+
+    def __init__(self, problem: Problem, secret: int, *, limit_bytes: int, dtypes: Iterable[str]) -> None:
+        self._problem, self._secret = problem, secret
+        self._limit_bytes, self._dtypes = limit_bytes, frozenset(dtypes)
+        self._checks: tuple[PreparedCase, ...] | None = None
+        self._rotations: dict[tuple[str, int], PreparedCase] = {}
+
+    def checks(self) -> tuple[PreparedCase, ...]:
+        """The cases of the correctness check, cheap first; those whose types the device lacks are left out."""
+        if self._checks is None:
+            plan = check_plan(self._problem, self._secret, limit_bytes=self._limit_bytes)
+            usable = [case for case in plan if set(self._problem.dtypes(case.workload).values()) <= self._dtypes]
+            self._checks = tuple(PreparedCase(case, f"check{index}") for index, case in enumerate(usable))
+        return self._checks
+
+    def rotations(self, workload: Workload, count: int) -> tuple[PreparedCase, ...]:
+        """`count` sets of inputs for timed launches on `workload`."""
+        return tuple(self._rotation(workload, index) for index in range(count))
+
+    def _rotation(self, workload: Workload, index: int) -> PreparedCase:
+        key = (workload.label, index)
+        if key not in self._rotations:
+            seed = case_seed(self._secret, "timed", workload.label, index)
+            case = InputCase(self._problem, workload, TIMED, seed)
+            self._rotations[key] = PreparedCase(case, f"{seed:x}")
+        return self._rotations[key]
+
+    def run_reference(self, case: PreparedCase) -> Any:
+        """The problem's own reference on one case, as eager PyTorch runs it."""
+        return run_reference(self._problem, case.workload, case.inputs)

@@ -1,0 +1,101 @@
+"""Is it right? Runs a kernel on cases it cannot know, and believes nothing but the bytes that come back.
+
+For every case: buffers and guard zones poisoned, inputs uploaded, one run; then guard zones, inputs and outputs are
+read back and judged here, in the engine, which alone holds the expected values. Some cases run again under another
+poison: a result that depends on what lay in memory before shows there.
+"""
+
+from __future__ import annotations
+
+__all__ = ["check_case", "check_outputs"]
+
+from collections.abc import Mapping
+
+from kernelevolve.evaluation.casebook import PreparedCase
+from kernelevolve.evaluation.runner import POISON, Runner
+from kernelevolve.outcome import InputModified, Nondeterministic, OutOfBounds, WrongResult
+from kernelevolve.plan import LaunchPlan, PlannedBuffer, Role
+
+#: The poison of repeated runs: zero, what an output buffer that "happens to be cleared" would hold.
+OTHER_POISON = 0x00
+
+
+def check_case(runner: Runner, plan: LaunchPlan, case: PreparedCase, *, repeat: bool) -> bool:
+    """Run one case and judge it; with `repeat`, a second time on other poison. Returns whether both gave the same
+    bytes.
+
+    Raises `OutOfBounds`, `InputModified`, `WrongResult`, `Nondeterministic`, or what the run itself failed with.
+    """
+    handle = f"check/{case.staged.key}"
+    try:
+        runner.prepare(handle, plan, case.staged)
+        outputs = _run(runner, plan, case, handle)
+        check_outputs(case, outputs)
+        if not repeat:
+            return True
+        return _repeat(runner, plan, case, handle, outputs)
+    finally:
+        runner.release([handle])
+
+
+def check_outputs(case: PreparedCase, outputs: Mapping[str, bytes]) -> None:
+    """Compare every output with the oracle. Raises `WrongResult` for the first one that is off."""
+    for name, got in outputs.items():
+        case.check(name, got)
+
+
+def _run(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str) -> dict[str, bytes]:
+    runner.launch(handle)
+    everything = runner.read(handle, plan, Role, guards=True)
+    outputs: dict[str, bytes] = {}
+    for buffer in plan.buffers:
+        payload = _inside(everything[buffer.name], buffer, POISON, case)
+        if buffer.role is Role.INPUT and payload != case.staged.inputs[buffer.name]:
+            label = case.label
+            raise InputModified(
+                f"input {buffer.name!r} was changed by the kernel ({label})", input=buffer.name, workload=label
+            )
+        if buffer.role is Role.OUTPUT:
+            outputs[buffer.name] = payload
+    return outputs
+
+
+def _inside(raw: bytes, buffer: PlannedBuffer, pattern: int, case: PreparedCase) -> bytes:
+    """The payload. Raises `OutOfBounds` where a guard zone lost its pattern."""
+    guard = (len(raw) - buffer.nbytes) // 2
+    end = guard + buffer.nbytes
+    intact = bytes([pattern]) * guard
+    for side, zone in (("before", raw[:guard]), ("behind", raw[end : end + guard])):
+        if zone != intact[: len(zone)]:
+            touched = [index for index, byte in enumerate(zone) if byte != pattern]
+            offset = guard - touched[-1] if side == "before" else touched[0] + 1
+            where = f"{buffer.role} {buffer.name!r}: memory {side} the buffer was written"
+            message = f"{where}, {offset} bytes from it ({case.label})"
+            raise OutOfBounds(message, buffer=buffer.name, side=side, offset=offset, workload=case.label)
+    return raw[guard:end]
+
+
+def _repeat(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, first: Mapping[str, bytes]) -> bool:
+    second = _again(runner, plan, handle, OTHER_POISON)
+    if second == first:
+        return True
+    try:
+        check_outputs(case, second)
+    except WrongResult as wrong:
+        third = _again(runner, plan, handle, POISON)
+        output = wrong.details.get("output")
+        if third == first:
+            message = (
+                f"output {output!r} depends on memory that the kernel never wrote, or that lies outside its buffers: "
+                f"it changes with what lay there before ({case.label})"
+            )
+            raise OutOfBounds(message, buffer=output, side="unknown", offset=None, workload=case.label) from None
+        message = f"output {output!r} is right in one run and wrong in the next on the same inputs ({case.label})"
+        raise Nondeterministic(message, output=output, workload=case.label) from None
+    return False
+
+
+def _again(runner: Runner, plan: LaunchPlan, handle: str, pattern: int) -> dict[str, bytes]:
+    runner.reset(handle, pattern)
+    runner.launch(handle)
+    return runner.read(handle, plan, [Role.OUTPUT], guards=False)

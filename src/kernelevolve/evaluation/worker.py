@@ -1,0 +1,259 @@
+"""The worker process: opens one device and runs candidates on it, one request at a time.
+
+It holds no expected values, no seeds and no keys. Everything it answers is checked by the engine. Run as
+``python -m kernelevolve.evaluation.worker``; talks over two inherited pipes.
+"""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import argparse
+import ctypes
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from attrs import define, frozen
+
+from kernelevolve.accelerator import Accelerator, Artifact, Buffer, BufferSpec, FlushesCache, Session, Target
+from kernelevolve.evaluation.wire import (
+    HEADER,
+    MAX_JSON,
+    READY,
+    Frame,
+    encode,
+    header,
+    sizes_of,
+    structure,
+    unstructure,
+)
+from kernelevolve.outcome import CandidateError, OutOfMemory, PluginBug
+from kernelevolve.plan import LaunchPlan, Role
+from kernelevolve.registry import accelerator, load_path
+
+#: The engine decides what it sends; this only stops a broken engine.
+_MAX_ATTACHMENTS: Final = 64 << 30
+#: Files a toolchain writes (caches, temporary objects), each.
+_MAX_FILE: Final = 1 << 30
+_MAX_FILES: Final = 1024
+
+
+@define(eq=False)
+class _Prepared:
+    """A plan on buffers of its own."""
+
+    plan: LaunchPlan
+    case: str
+    buffers: dict[str, Buffer]
+    call: Any
+
+
+@frozen
+class _Answer:
+    body: dict[str, Any]
+    attachments: tuple[bytes, ...] = ()
+
+
+class _Host:
+    """Answers requests on one open session."""
+
+    def __init__(self, made: Accelerator, session: Session) -> None:
+        self.accelerator, self.session = made, session
+        self.programs: dict[str, Any] = {}
+        self.prepared: dict[str, _Prepared] = {}
+        self.cases: dict[str, dict[str, bytes]] = {}
+        self.operations: dict[str, Callable[[dict[str, Any], Sequence[bytes]], _Answer]] = {
+            "compile": self.compile,
+            "load": self.load,
+            "stage": self.stage,
+            "unstage": self.unstage,
+            "prepare": self.prepare,
+            "reset": self.reset,
+            "launch": self.launch,
+            "read": self.read,
+            "sample": self.sample,
+            "release": self.release,
+            "drop": self.drop,
+        }
+
+    def compile(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        plan, target = structure(body["plan"], LaunchPlan), structure(body["target"], Target)
+        artifact = self.accelerator.compile(plan, target)
+        self.programs[body["program"]] = self.session.load(artifact)
+        described = {
+            "stages": list(artifact.stages),
+            "resources": artifact.resources,
+            "toolchain": dict(artifact.toolchain),
+            "log": artifact.log[-16384:],
+            "extra": artifact.extra,
+        }
+        return _Answer(described, tuple(artifact.stages.values()))
+
+    def load(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
+        artifact = Artifact(
+            stages=dict(zip(body["stages"], attachments, strict=True)),
+            resources=body["resources"],
+            toolchain=body["toolchain"],
+            log=body["log"],
+            extra=body["extra"],
+        )
+        self.programs[body["program"]] = self.session.load(artifact)
+        return _Answer({})
+
+    def stage(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
+        self.cases[body["case"]] = dict(zip(body["names"], attachments, strict=True))
+        return _Answer({})
+
+    def unstage(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        self.cases.pop(body["case"], None)
+        return _Answer({})
+
+    def prepare(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        plan = structure(body["plan"], LaunchPlan)
+        buffers: dict[str, Buffer] = {}
+        try:
+            for planned in plan.buffers:
+                buffers[planned.name] = self.session.allocate(BufferSpec(planned.nbytes, body["guard"]))
+            call = self.session.bind(self.programs[body["program"]], plan.launches, buffers)
+        except BaseException:
+            for buffer in buffers.values():
+                self.session.free(buffer)
+            raise
+        self.prepared[body["handle"]] = _Prepared(plan, body["case"], buffers, call)
+        return _Answer({})
+
+    def reset(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        """Poison everything, guard zones included, then write the inputs anew."""
+        prepared = self.prepared[body["handle"]]
+        inputs = self.cases[prepared.case]
+        for planned in prepared.plan.buffers:
+            buffer = prepared.buffers[planned.name]
+            self.session.fill(buffer, body["pattern"], guards=True)
+            if planned.role is Role.INPUT:
+                self.session.upload(buffer, memoryview(inputs[planned.name]))
+        return _Answer({})
+
+    def launch(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        self.session.launch(self.prepared[body["handle"]].call)
+        self.session.synchronize()
+        return _Answer({})
+
+    def read(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        """Every buffer asked for, guards first and last; how large the guards came out is the session's business."""
+        prepared = self.prepared[body["handle"]]
+        names = body["names"]
+        data = tuple(self.session.download(prepared.buffers[name], guards=body["guards"]) for name in names)
+        return _Answer({}, data)
+
+    def sample(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        """Timed samples in the order asked for; outputs and scratch poisoned and caches flushed before each, untimed."""
+        flushes = body["flush"] and isinstance(self.session, FlushesCache)
+        samples = []
+        for handle in body["order"]:
+            prepared = self.prepared[handle]
+            for planned in prepared.plan.buffers:
+                if planned.role is not Role.INPUT:
+                    self.session.fill(prepared.buffers[planned.name], body["pattern"], guards=False)
+            if flushes and isinstance(self.session, FlushesCache):
+                self.session.flush()
+            samples.append(unstructure(self.session.time(prepared.call, launches=body["launches"])))
+        return _Answer({"samples": samples, "flushed": flushes})
+
+    def release(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        prepared = self.prepared.pop(body["handle"], None)
+        for buffer in prepared.buffers.values() if prepared else ():
+            self.session.free(buffer)
+        return _Answer({})
+
+    def drop(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        self.programs.pop(body["program"], None)
+        return _Answer({})
+
+    def answer(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
+        try:
+            return self.operations[body["op"]](body, attachments)
+        except CandidateError as error:
+            return _Answer({"error": error.to_record()})
+        except MemoryError:
+            return _Answer({"error": OutOfMemory("the worker ran out of memory", needed=None, limit=None).to_record()})
+        except Exception as error:  # a plugin may raise anything; the engine must learn of it, not lose its worker
+            trace = traceback.format_exc()[-4000:]
+            bug = PluginBug(f"{type(error).__name__} in {body.get('op')}: {error}", traceback=trace)
+            return _Answer({"error": bug.to_record()})
+
+
+def _read_exactly(descriptor: int, size: int) -> bytes:
+    pieces = bytearray()
+    while len(pieces) < size:
+        piece = os.read(descriptor, min(size - len(pieces), 1 << 20))
+        if not piece:
+            raise EOFError
+        pieces += piece
+    return bytes(pieces)
+
+
+def _write(descriptor: int, frame: Frame) -> None:
+    for view in encode(frame):
+        sent = 0
+        while sent < view.nbytes:
+            sent += os.write(descriptor, view[sent:])
+
+
+def _serve(source: int, sink: int, answer: Callable[[dict[str, Any], Sequence[bytes]], _Answer]) -> None:
+    while True:
+        try:
+            length = HEADER.unpack(_read_exactly(source, HEADER.size))[0]
+        except EOFError:  # the engine closed its end: done
+            return
+        document = header(_read_exactly(source, min(length, MAX_JSON)))
+        attachments = [_read_exactly(source, size) for size in sizes_of(document, _MAX_ATTACHMENTS)]
+        answered = answer(document["body"], attachments)
+        _write(sink, Frame(answered.body, answered.attachments, document["nonce"]))
+
+
+def _limit_resources() -> None:
+    for what, limit in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, _MAX_FILE),
+        (resource.RLIMIT_NOFILE, _MAX_FILES),
+    ):
+        hard = resource.getrlimit(what)[1]
+        bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (bound, bound))
+
+
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux for SIGKILL when the engine goes away: a kernel that loops would outlive a closed pipe."""
+    if sys.platform.startswith("linux"):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+def main() -> None:
+    """Open the device and serve until the engine closes its pipe."""
+    parser = argparse.ArgumentParser(prog="kernelevolve-worker")
+    parser.add_argument("--accelerator", required=True, help="a registered name, or module:attribute")
+    parser.add_argument("--device", type=int, required=True)
+    parser.add_argument("--source", type=int, required=True)
+    parser.add_argument("--sink", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    options = parser.parse_args()
+    _die_with_parent(options.parent)
+    _limit_resources()
+    value = load_path(options.accelerator, "accelerator") if ":" in options.accelerator else None
+    made: Accelerator = (value() if isinstance(value, type) else value) if value else accelerator(options.accelerator)
+    device = next(device for device in made.devices() if device.index == options.device)
+    with made.open(device) as session:
+        _write(options.sink, Frame({}, nonce=READY))
+        _serve(options.source, options.sink, _Host(made, session).answer)
+
+
+if __name__ == "__main__":
+    main()

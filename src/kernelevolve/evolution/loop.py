@@ -1,0 +1,344 @@
+"""The loop: ask the search what next, propose or tune, evaluate, record, learn.
+
+Every record is a checkpoint. What is in the store after a kill is all that a resumed run needs; an evaluation that was
+under way is simply done again, since nothing of it was recorded.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Evolution", "Progress", "Reason"]
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from kernelevolve.accelerator import Realm, Source
+from kernelevolve.evaluation.pipeline import Anchor, Evaluator
+from kernelevolve.evaluation.records import Evaluation as Measured
+from kernelevolve.evaluation.wire import unstructure
+from kernelevolve.evolution.budget import Ledger, Remaining
+from kernelevolve.evolution.descriptors import describe
+from kernelevolve.evolution.proposal import Parent, ProposalRequest, Proposer
+from kernelevolve.evolution.search import Propose, Search, Tune
+from kernelevolve.kernel import Configuration, Kernel, parse_kernel, render_kernel
+from kernelevolve.outcome import CandidateError, Outcome
+from kernelevolve.plan import serves, violated
+from kernelevolve.problem import Problem, Workload
+from kernelevolve.registry import language
+from kernelevolve.store import Candidate, Evaluation, EventKind, Run, Store, WorkloadTimes
+
+#: Why a run ended, in words.
+Reason = str
+
+
+@frozen
+class Progress:
+    """A look at a run under way."""
+
+    #: What is happening now, in a few words.
+    activity: str
+    evaluations: int
+    candidates: int
+    outcomes: Mapping[str, int] = field(hash=False)
+    best: int | None
+    best_fitness: float
+    remaining: Remaining
+    #: Best fitness after each evaluation.
+    curve: tuple[float, ...] = field(repr=False, default=())
+
+
+Observer = Callable[[Progress], None]
+
+
+class Evolution:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        run: Run,
+        problem: Problem,
+        workloads: tuple[Workload, ...],
+        evaluator: Evaluator,
+        proposer: Proposer,
+        search: Search,
+        ledger: Ledger,
+        observer: Observer = lambda _: None,
+    ) -> None:
+        self.store, self.run, self.problem, self.workloads = store, run, problem, workloads
+        self.evaluator, self.proposer, self.search, self.ledger = evaluator, proposer, search, ledger
+        self.observer = observer
+        self.anchor: Anchor | None = None
+        self.outcomes: Counter[str] = Counter()
+        self.curve: list[float] = []
+        self._candidates: dict[int, Candidate] = {}
+        self._best: dict[int, tuple[float, Configuration]] = {}
+        self._last: dict[int, Evaluation] = {}
+
+    # --- rebuilding
+
+    def rebuild(self) -> None:
+        """Learn everything that the store holds of this run, in the order in which it happened."""
+        for candidate in self.store.candidates(self.run.id):
+            self._candidates[candidate.number] = candidate
+        declines = list(self.store.events(self.run.id, EventKind.DECLINED))
+        for evaluation in self.store.evaluations(self.run.id):
+            while declines and declines[0].data["evaluations"] <= self.search.evaluations:
+                self._replay_decline(declines.pop(0).data)
+            self._learn(evaluation)
+        for event in declines:
+            self._replay_decline(event.data)
+
+    def _replay_decline(self, data: Mapping[str, Any]) -> None:
+        self.search.declined(data["operator"], data["parent"], data["seconds"])
+
+    def _learn(self, evaluation: Evaluation) -> None:
+        candidate = self._candidates[evaluation.candidate]
+        fitness = evaluation.fitness or 0.0
+        cost = evaluation.seconds if self.evaluator.device.realm is Realm.HARDWARE else 1.0
+        self.search.evaluated(
+            candidate, evaluation.configuration, fitness, descriptor=evaluation.descriptor, seconds=cost
+        )
+        self.outcomes[evaluation.outcome] += 1
+        self._last[candidate.number] = evaluation
+        if fitness > self._best.get(candidate.number, (0.0, {}))[0]:
+            self._best[candidate.number] = (fitness, evaluation.configuration)
+        if evaluation.profile.get("anchor"):
+            self.anchor = self._anchor_of(evaluation)
+        self.curve.append(max(fitness, self.curve[-1] if self.curve else 0.0))
+
+    def _anchor_of(self, evaluation: Evaluation) -> Anchor:
+        seconds = {label: _median(times.seconds) for label, times in evaluation.times.items()}
+        return Anchor(
+            kernel=self.search.archive.kernel(evaluation.candidate),
+            configuration=evaluation.configuration,
+            fitness=evaluation.fitness or 0.0,
+            seconds=seconds,
+            source=evaluation.source or Source.HOST_WALL,
+        )
+
+    # --- the loop
+
+    def search_until_done(self, seed: Kernel) -> Reason:
+        """Run until the budget ends or nothing is left to try; why it ended, in words.
+
+        Raises `CandidateError` where the seed itself is not right: nothing can be compared with it.
+        """
+        if not self._candidates:
+            self._add(Candidate(run=self.run.id, operator="seed", note="the problem's seed"), seed)
+        for number in self.store.pending(self.run.id):
+            self._evaluate(number, self.search.archive.kernel(number).default)
+        if not self.search.best_fitness:
+            last = self._last[0]
+            raise SeedError(f"the seed kernel is not right ({last.outcome}): {last.message}")
+        while True:
+            reason = self.ledger.exhausted()
+            if reason is not None:
+                return reason
+            if not self._step():
+                return "every operator declined for every candidate that was tried; nothing is left to propose"
+
+    def _step(self) -> bool:
+        match self.search.next():
+            case Tune(candidate=number, configuration=configuration):
+                self._report(f"tuning candidate {number}")
+                self._evaluate(number, configuration)
+            case Propose() as action:
+                self._propose(action)
+            case None:
+                return False
+        return True
+
+    def _propose(self, action: Propose) -> None:
+        begin = time.perf_counter()
+        self._report(f"{action.operator} on candidate {action.choice.parent}")
+        proposal = self.proposer.propose(self._request(action))
+        if proposal is not None:
+            kernel = proposal.kernel.with_default(proposal.configuration)
+            form = self._normal_form(kernel)
+            if self.store.duplicate(self.run.id, form) is None:
+                candidate = Candidate(
+                    run=self.run.id,
+                    operator=proposal.operator,
+                    parents=proposal.parents or (action.choice.parent,),
+                    note=proposal.note,
+                    island=action.choice.island,
+                    normal_form=form,
+                )
+                number = self._add(candidate, kernel)
+                self._evaluate(number, kernel.default)
+                return
+        seconds = time.perf_counter() - begin if self.evaluator.device.realm is Realm.HARDWARE else 1.0
+        data = {
+            "operator": action.operator,
+            "parent": action.choice.parent,
+            "evaluations": self.search.evaluations,
+            "candidates": len(self._candidates),
+            "seconds": seconds,
+        }
+        self.store.add_event(self.run.id, EventKind.DECLINED, data)
+        self._replay_decline(data)
+
+    def _request(self, action: Propose) -> ProposalRequest:
+        numbers = [action.choice.parent, *([] if action.mate is None else [action.mate])]
+        return ProposalRequest(
+            problem=self.problem,
+            device=self.evaluator.device,
+            language=self.run.language,
+            workloads=self.workloads,
+            parents=tuple(self.parent(number) for number in numbers),
+            operator=action.operator,
+            seed=action.seed,
+        )
+
+    def parent(self, number: int) -> Parent:
+        """A candidate as proposers see it."""
+        fitness, configuration = self._best.get(number, (0.0, {}))
+        last = self._last[number]
+        return Parent(
+            candidate=number,
+            kernel=self.search.archive.kernel(number),
+            outcome=Outcome.CORRECT if fitness > 0 else last.outcome,
+            fitness=fitness,
+            configuration=configuration,
+            message=last.message,
+            profile=last.profile,
+        )
+
+    def _normal_form(self, kernel: Kernel) -> str:
+        """Digest of header and source without layout: equal for kernels that differ only in comments."""
+        try:
+            body = language(kernel.language).normalize(kernel.body)
+        except CandidateError:  # a source that cannot be read is compared as it is
+            body = kernel.body
+        return kernel.with_body(body).digest
+
+    def _add(self, candidate: Candidate, kernel: Kernel) -> int:
+        made = candidate if candidate.normal_form else evolve(candidate, normal_form=self._normal_form(kernel))
+        number = self.store.add_candidate(made, render_kernel(kernel))
+        self._candidates[number] = evolve(made, number=number)
+        return number
+
+    def _evaluate(self, number: int, configuration: Configuration) -> None:
+        kernel = self.search.archive.kernel(number)
+        begin = time.perf_counter()
+        measured = self.evaluator.evaluate(kernel, configuration, self.anchor)
+        seconds = time.perf_counter() - begin
+        self.ledger.spend(device_seconds=sum(measured.spent.get(stage, 0.0) for stage in ("check", "screen")))
+        self.ledger.evaluated(measured.fitness)
+        record = self._record(number, kernel, measured, seconds)
+        self.store.add_evaluation(record, spent=self.ledger.snapshot())
+        self._learn(record)
+        self._report(f"candidate {number}: {measured.outcome}")
+
+    def _record(self, number: int, kernel: Kernel, measured: Measured, seconds: float) -> Evaluation:
+        times = {
+            timing.workload: WorkloadTimes(timing.samples, timing.source, "paired" if timing.paired else "screen")
+            for timing in measured.timings
+        }
+        profile = {
+            **unstructure(measured.profile),
+            "resources": unstructure(measured.resources),
+            "checks": unstructure(measured.checks),
+            "spent": dict(measured.spent),
+            "timings": [_timing_record(timing) for timing in measured.timings],
+            "anchor": self._becomes_anchor(measured),
+        }
+        return Evaluation(
+            run=self.run.id,
+            candidate=number,
+            stage=measured.stage,
+            outcome=measured.outcome,
+            configuration=dict(measured.configuration),
+            message=measured.message,
+            details=unstructure(dict(measured.details)),
+            times=times,
+            fitness=measured.fitness,
+            descriptor=self._cell(kernel, measured),
+            profile=profile,
+            seconds=seconds,
+        )
+
+    def _becomes_anchor(self, measured: Measured) -> bool:
+        """The first right one; then whatever beats the anchor in every paired interval, not by luck of a few samples."""
+        if measured.outcome is not Outcome.CORRECT:
+            return False
+        if self.anchor is None:
+            return True
+        paired = [timing.paired for timing in measured.timings]
+        better = all(one is not None and one.low > 1 for one in paired)
+        return better and measured.fitness > self.anchor.fitness
+
+    def _cell(self, kernel: Kernel, measured: Measured) -> tuple[int, ...] | None:
+        try:
+            plan = self.evaluator.gate.plan(kernel, measured.configuration, self.workloads[0])
+            source = language(kernel.language).normalize(kernel.body)
+        except CandidateError:
+            return None
+        return describe(plan, source=source, resources=measured.resources).cell
+
+    def _report(self, activity: str) -> None:
+        best = self.search.archive.best if len(self.search.archive) else None
+        self.observer(
+            Progress(
+                activity=activity,
+                evaluations=self.search.evaluations,
+                candidates=len(self._candidates),
+                outcomes=dict(self.outcomes),
+                best=best,
+                best_fitness=self.search.best_fitness,
+                remaining=self.ledger.remaining(),
+                curve=tuple(self.curve),
+            )
+        )
+
+    def top(self, count: int) -> list[tuple[int, float, Configuration]]:
+        """The fittest candidates with their best configurations: number, fitness, configuration."""
+        ranked = sorted(self._best.items(), key=lambda item: (-item[1][0], item[0]))
+        return [(number, fitness, configuration) for number, (fitness, configuration) in ranked[:count] if fitness > 0]
+
+    def kernel(self, number: int) -> Kernel:
+        """The kernel of a candidate."""
+        return self.search.archive.kernel(number)
+
+
+class SeedError(Exception):
+    """The seed is not right, so that nothing can be compared with it."""
+
+
+def validity(problem: Problem, workloads: tuple[Workload, ...], facts: Mapping[str, int]) -> Callable[..., bool]:
+    """A predicate on (kernel, configuration): whether the kernel's constraints hold on every timed workload."""
+
+    def valid(kernel: Kernel, configuration: Configuration) -> bool:
+        try:
+            return all(
+                serves(kernel, problem, workload) and violated(kernel, workload.axes, configuration, facts) is None
+                for workload in workloads
+            )
+        except CandidateError:
+            return False
+
+    return valid
+
+
+def fetcher(store: Store, run: str) -> Callable[[int], Kernel]:
+    """Reads a candidate's kernel from the store."""
+    return lambda number: parse_kernel(store.kernel_text(run, number), name=f"candidate {number}")
+
+
+def _timing_record(timing: Any) -> dict[str, Any]:
+    record = unstructure(timing)
+    record.pop("samples")  # kept once, in the evaluation's times
+    assert isinstance(record, dict)
+    return record
+
+
+def _median(values: tuple[float, ...]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else math.fsum(ordered[middle - 1 : middle + 1]) / 2

@@ -1,0 +1,52 @@
+"""Selection: which candidates to build on. Policies are plain objects, found by name in `POLICIES`."""
+
+from __future__ import annotations
+
+__all__ = ["POLICIES", "Choice", "SelectionPolicy", "make_policy", "rebuild", "register_policy"]
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from kernelevolve.errors import KernelEvolveError, UnknownNameError
+from kernelevolve.evolution.archive import Archive, entry_of
+from kernelevolve.evolution.descriptors import cell_index
+from kernelevolve.evolution.policies.greedy import Greedy
+from kernelevolve.evolution.policies.map_elites import MapElites
+from kernelevolve.evolution.policies.protocol import Choice, SelectionPolicy
+from kernelevolve.evolution.policies.tree import TreeSearch
+from kernelevolve.evolution.policies.uniform import Uniform
+from kernelevolve.store.records import Outline
+
+#: Policies by name: what makes one from its settings.
+POLICIES: Final[dict[str, Callable[..., SelectionPolicy]]] = {
+    "random": Uniform,
+    "greedy": Greedy,
+    "map-elites": MapElites,
+    "mcts": TreeSearch,
+}
+
+
+def make_policy(name: str, **settings: Any) -> SelectionPolicy:
+    """A fresh policy. Raises `UnknownNameError` with the names, `KernelEvolveError` for a setting it does not have."""
+    if name not in POLICIES:
+        raise UnknownNameError("selection policy", name, POLICIES)
+    try:
+        return POLICIES[name](**settings)
+    except (TypeError, ValueError) as error:
+        raise KernelEvolveError(f"selection policy {name!r}: {error}") from error
+
+
+def register_policy(name: str, make: Callable[..., SelectionPolicy]) -> None:
+    """Add a policy of your own. Raises `KernelEvolveError` where the name is taken."""
+    if name in POLICIES:
+        raise KernelEvolveError(f"selection policy {name!r} exists already; choose another name")
+    POLICIES[name] = make
+
+
+def rebuild(archive: Archive, policy: SelectionPolicy, outlines: Iterable[Outline]) -> None:
+    """Put a run back as it was: every evaluated candidate, in order, into `archive` and before `policy`."""
+    for outline in outlines:
+        entry = entry_of(outline, cell_index)
+        if entry is not None:
+            archive.insert(entry)
+            policy.inserted(archive, entry.number)

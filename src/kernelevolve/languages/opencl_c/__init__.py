@@ -1,0 +1,5 @@
+"""OpenCL C: entries, the gate, the normal form, and the syntax tree that source rewrites edit."""
+
+from kernelevolve.languages.opencl_c.language import OpenCLC
+
+__all__ = ["OpenCLC"]

@@ -1,0 +1,43 @@
+"""Matrix product of two dense matrices: bound by arithmetic, and by how well the caches are used."""
+
+from __future__ import annotations
+
+__all__ = ["problem"]
+
+import torch
+
+from kernelevolve.problem import Problem, TensorSpec, Workload
+from kernelevolve.problems.seeds import seed
+
+
+def _reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return a @ b
+
+
+problem = Problem(
+    name="matmul",
+    axes=("m", "n", "k"),
+    inputs=(TensorSpec("a", "m, k"), TensorSpec("b", "k, n")),
+    outputs=(TensorSpec("c", "m, n"),),
+    reference=_reference,
+    workloads=(
+        Workload.parse("m=64,n=64,k=64", ["smoke"]),
+        Workload.parse("m=512,n=512,k=512", ["cpu", "gpu"]),
+        Workload.parse("m=2048,n=2048,k=2048", ["gpu"]),
+    ),
+    hidden=(
+        "m=1,n=1,k=1",
+        "m=3,n=5,k=7",
+        "m=1,n=129,k=33",
+        "m=127,n=1,k=65",
+        "m=17,n=19,k=1031",
+        "m=65,n=63,k=257",
+        "m=131,n=137,k=139",
+        "m=2,n=3,k=65537",
+        "m=65537,n=3,k=2",
+    ),
+    operations="2*m*n*k",
+    seeds={"opencl": seed("matmul.cl")},
+    pattern="matmul",
+    description="c = a @ b, accumulated in float32 or better",
+)

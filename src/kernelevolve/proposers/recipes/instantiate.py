@@ -1,0 +1,125 @@
+"""From a problem's or parent's kernel and a recipe to a new kernel."""
+
+from __future__ import annotations
+
+__all__ = ["instantiate", "names", "propose"]
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from kernelevolve.errors import KernelFileError
+from kernelevolve.evolution.proposal import Proposal, ProposalRequest
+from kernelevolve.kernel import Kernel, parse_kernel
+from kernelevolve.problem import Problem, Workload
+from kernelevolve.proposers.recipes import skeleton as skeletons
+from kernelevolve.proposers.recipes.contraction import contraction_slots
+from kernelevolve.proposers.recipes.elementwise import elementwise_slots
+from kernelevolve.proposers.recipes.entry import Entry, read_entry
+from kernelevolve.proposers.recipes.reuse import reuse
+from kernelevolve.proposers.recipes.rows import rows_slots
+from kernelevolve.proposers.recipes.search import search_slots
+from kernelevolve.proposers.recipes.skeleton import Skeleton, fill, read_skeleton, vector_types
+from kernelevolve.proposers.recipes.tree import NotAnalysableError
+from kernelevolve.proposers.recipes.types import TypeNames, type_names
+
+#: The languages that recipes are written in.
+LANGUAGES: Final = ("opencl",)
+_Slots = Callable[[Entry, Skeleton, TypeNames, Problem], tuple[dict[str, str], set[str]]]
+_FORMS: Final[Mapping[str, _Slots]] = {
+    "rows": lambda entry, skeleton, types, _: rows_slots(entry, skeleton, types),
+    "elementwise": lambda entry, skeleton, types, _: elementwise_slots(entry, skeleton, types),
+    "search": lambda entry, skeleton, types, _: search_slots(entry, skeleton, types),
+    "contraction": contraction_slots,
+}
+_TRANSFORMS: Final[Mapping[str, Callable[[Entry], Entry]]] = {"reuse": reuse}
+
+
+def names(problem: Problem, language: str) -> tuple[str, ...]:
+    """The recipes that fit the problem's seed in `language`; all of them where there is no seed to ask."""
+    if language not in LANGUAGES:
+        return ()
+    if language not in problem.seeds:
+        return skeletons.names()
+    kernel = parse_kernel(problem.seeds[language], name=f"{problem.name}.seed")
+    return tuple(name for name in skeletons.names() if _attempt(kernel, problem, problem.workloads, name) is not None)
+
+
+def propose(request: ProposalRequest, name: str) -> Proposal | None:
+    """The recipe called `name`, filled from the first parent or, where that cannot be read, from the problem's seed.
+
+    None where the recipe fits neither. Raises `UnknownNameError` for a name that `names` never gives.
+    """
+    if request.language not in LANGUAGES:
+        return None
+    note = read_skeleton(name).note
+    for kernel, origin in _origins(request):
+        made = _attempt(kernel, request.problem, request.workloads, name)
+        if made is not None and all(made.digest != parent.kernel.digest for parent in request.parents[:1]):
+            parents = tuple(parent.candidate for parent in request.parents[:1])
+            return Proposal(made, request.operator, parents, note=f"{name} from {origin}: {note}")
+    return None
+
+
+def _origins(request: ProposalRequest) -> Iterable[tuple[Kernel, str]]:
+    for parent in request.parents[:1]:
+        if parent.kernel.language == request.language:
+            yield parent.kernel, "the parent"
+    seed = request.problem.seeds.get(request.language)
+    if seed is not None:
+        yield parse_kernel(seed, name=f"{request.problem.name}.seed"), "the seed"
+
+
+def _attempt(kernel: Kernel, problem: Problem, workloads: Iterable[Workload], name: str) -> Kernel | None:
+    try:
+        return instantiate(kernel, problem, workloads, name)
+    except NotAnalysableError:
+        return None
+
+
+def instantiate(kernel: Kernel, problem: Problem, workloads: Iterable[Workload], name: str) -> Kernel:
+    """The recipe called `name`, filled from `kernel`. Raises `NotAnalysableError` where the kernel has another form."""
+    skeleton = read_skeleton(name)
+    entry = read_entry(kernel, problem)
+    for transform in skeleton.transforms:
+        entry = _TRANSFORMS[transform](entry)
+    slots, kinds = _FORMS[skeleton.form](entry, skeleton, type_names(problem, workloads), problem)
+    args = ", ".join(f'{name} = "{value}"' for name, value in entry.args.items())
+    common = {
+        "entry": entry.name,
+        "prelude": entry.prelude,
+        "parameters": ", ".join(entry.parameters),
+        "args": args,
+        "types": vector_types(kinds),
+    }
+    text = layout(fill(skeleton.template, {**common, **slots}, name))
+    text = text.replace("// args = {  }\n", "")
+    try:
+        made = parse_kernel(text.strip() + "\n", name=f"recipe {name}")
+    except KernelFileError as error:
+        raise NotAnalysableError(str(error)) from None
+    _check_names(made, entry, problem)
+    return made
+
+
+def _check_names(made: Kernel, entry: Entry, problem: Problem) -> None:
+    """The skeleton's own names must mean nothing else in the kernel's code or in the problem."""
+    theirs = set(re.findall(r"\w+", f"{entry.prelude} {entry.source.text}")) | set(problem.axes)
+    macros = set(re.findall(r"#define (\w+)", made.body)) - set(re.findall(r"#\s*define\s+(\w+)", entry.prelude))
+    clash = theirs & (set(made.tunables) | set(made.scratch) | macros)
+    if clash:
+        raise NotAnalysableError(f"the kernel has a name of the skeleton's: {sorted(clash)[0]}")
+
+
+def layout(text: str) -> str:
+    """`text` indented by its braces, four spaces each; the header and directives stay."""
+    lines, depth = [], 0
+    for line in text.split("\n"):
+        bare = line.strip()
+        if bare.startswith(("//", "#")) or not bare:
+            lines.append(bare)
+            continue
+        here = depth - (len(bare) - len(bare.lstrip("}")))
+        lines.append("    " * max(here, 0) + bare)
+        depth += bare.count("{") - bare.count("}")
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""Skeletons: kernel files with slots, kept as data in ``opencl/*.cl``. `docs/reference/recipes.md` has the syntax."""
+
+from __future__ import annotations
+
+__all__ = ["Skeleton", "fill", "names", "read_skeleton", "vector_types"]
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import resources
+
+from attrs import field, frozen
+
+from kernelevolve.errors import KernelFileError, UnknownNameError
+
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+_DIRECTIVE = re.compile(r"^//: (\w+) (.*)$")
+
+
+@frozen
+class Skeleton:
+    """One recipe's kernel file with slots."""
+
+    name: str
+    #: Which analysis fills it: ``rows``, ``elementwise``, ``contraction`` or ``search``.
+    form: str
+    #: What it does to the kernel, in one line.
+    note: str
+    template: str
+    #: Parts that a form repeats, by name.
+    blocks: Mapping[str, str] = field(hash=False)
+    #: Rewrites of the canonical code that come before the filling.
+    transforms: tuple[str, ...] = ()
+
+    def block(self, name: str, slots: Mapping[str, str]) -> str:
+        """The block called `name`, filled."""
+        if name not in self.blocks:
+            raise KernelFileError(f"recipe {self.name}: no block {name!r}; add the line '//: block {name}'")
+        return fill(self.blocks[name], slots, self.name)
+
+
+@lru_cache(maxsize=1)
+def names() -> tuple[str, ...]:
+    """Every recipe's name: its file's, with dashes."""
+    files = (file.name for file in resources.files(__package__).joinpath("opencl").iterdir())
+    return tuple(sorted(file[:-3].replace("_", "-") for file in files if re.fullmatch(r"[a-z_]+\.cl", file)))
+
+
+def _text(name: str) -> str:
+    file = resources.files(__package__).joinpath("opencl", f"{name.replace('-', '_')}.cl")
+    if not file.is_file():
+        raise UnknownNameError("recipe", name, names())
+    return file.read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=64)
+def read_skeleton(name: str) -> Skeleton:
+    """The recipe called `name`. Raises `UnknownNameError`, or `KernelFileError` for a line it cannot read."""
+    said: dict[str, str] = {}
+    parts: dict[str, list[str]] = {"": []}
+    part = ""
+    for number, line in enumerate(_text(name).splitlines(), 1):
+        match = _DIRECTIVE.match(line)
+        if match is None:
+            parts[part].append(line)
+        elif match[1] == "block":
+            part = match[2].strip()
+            parts[part] = []
+        elif match[1] in ("form", "note", "like", "transform"):
+            said[match[1]] = match[2].strip()
+        else:
+            raise KernelFileError(
+                f"{name}:{number}: unknown directive {match[1]!r}; there is form, note, like, transform, block"
+            )
+    texts = {key: "\n".join(lines).strip("\n") for key, lines in parts.items()}
+    base = read_skeleton(said["like"]) if "like" in said else None
+    template = texts.pop("") or (base.template if base else "")
+    return Skeleton(
+        name=name,
+        form=said.get("form", base.form if base else ""),
+        note=said.get("note", ""),
+        template=template,
+        blocks={**(base.blocks if base else {}), **texts},
+        transforms=tuple(said.get("transform", "").split()),
+    )
+
+
+def fill(template: str, slots: Mapping[str, str], name: str) -> str:
+    """`template` with each ``{{slot}}`` replaced; a line whose slot is empty goes. Raises `KernelFileError`."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in slots:
+            raise KernelFileError(f"recipe {name}: unknown slot {match[1]!r}; there is {', '.join(sorted(slots))}")
+        return slots[match[1]]
+
+    lines = []
+    for line in template.split("\n"):
+        filled = _SLOT.sub(value, line)
+        if filled.strip() or not _SLOT.search(line):
+            lines.append(filled)
+    return "\n".join(lines)
+
+
+def vector_types(kinds: Iterable[str]) -> str:
+    """The macros of ``lanes.h.cl``, and its types for each element type in `kinds`."""
+    once, each = _text("lanes.h").split("//: each\n")
+    return once.strip() + "\n" + "\n".join(each.strip().replace("KIND", kind) for kind in sorted(set(kinds)))

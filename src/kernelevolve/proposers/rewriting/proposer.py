@@ -1,0 +1,129 @@
+"""The `Proposer` that rewrites kernels by rule."""
+
+from __future__ import annotations
+
+__all__ = ["RewritingProposer"]
+
+import importlib
+import random
+from collections.abc import Iterator
+from typing import Any, Final
+
+from kernelevolve import registry
+from kernelevolve.evolution.proposal import Parent, Proposal, ProposalRequest
+from kernelevolve.kernel import Configuration, Kernel, parse_kernel
+from kernelevolve.outcome import Outcome, Rejected
+from kernelevolve.problem import Problem
+from kernelevolve.proposers.rewriting.changes import Change, accepted
+from kernelevolve.proposers.rewriting.recombination import recombinations
+from kernelevolve.proposers.rewriting.table import FAMILIES, REWRITES, sites
+from kernelevolve.proposers.rewriting.tunables import tunable_changes
+
+_RECIPES: Final = "kernelevolve.proposers.recipes"
+#: Candidates looked at for one request; each costs a parse.
+MAX_ATTEMPTS: Final = 40
+
+
+class RewritingProposer:
+    """Rewrites kernels on their syntax tree: no model, no key, and the same proposal for the same request.
+
+    Operators: ``rewrite:FAMILY`` (one rewrite), ``compose`` (two or three in a row), ``tunables``, ``recombine``, and
+    ``recipe:NAME`` (a kernel written from a known scheme). Languages other than OpenCL C have those that change headers.
+    """
+
+    name: str = "rewriting"
+
+    def operators(self, problem: Problem, language: str) -> tuple[str, ...]:
+        """Every operator for `language`."""
+        recipes = tuple(f"recipe:{name}" for name in _recipes().names(problem, language))
+        rewrites = (*(f"rewrite:{family}" for family in FAMILIES), "compose") if language == "opencl" else ()
+        return (*rewrites, "tunables", "recombine", *recipes)
+
+    def propose(self, request: ProposalRequest) -> Proposal | None:
+        """One new kernel, or None where the operator does not apply to these parents."""
+        kind, _, name = request.operator.partition(":")
+        if kind == "recipe":
+            made: Proposal | None = _recipes().propose(request, name)
+            return made
+        parents = request.parents or _seed(request)
+        if not parents or parents[0].kernel.language != request.language:
+            return None
+        rng = random.Random(request.seed)  # noqa: S311  # a search, not a secret
+        others = [parent.kernel for parent in parents]
+        language = registry.language(request.language)
+        changes = _changes(kind, name, parents, request, rng)
+        for _, change in zip(range(MAX_ATTEMPTS), changes, strict=False):
+            if accepted(change.kernel, language, others):
+                used = parents[:2] if kind == "recombine" else parents[:1]
+                return Proposal(
+                    kernel=change.kernel,
+                    operator=request.operator,
+                    parents=tuple(parent.candidate for parent in used if parent.candidate >= 0),
+                    note=change.note,
+                    configuration=_kept(change.kernel, parents[0].configuration, parents[0].kernel),
+                )
+        return None
+
+
+def _recipes() -> Any:
+    """The module of recipes, imported when it is first asked for."""
+    return importlib.import_module(_RECIPES)
+
+
+def _seed(request: ProposalRequest) -> tuple[Parent, ...]:
+    """The problem's seed as a parent, for a run that has none yet."""
+    text = request.problem.seeds.get(request.language)
+    if text is None:
+        return ()
+    return (Parent(candidate=-1, kernel=parse_kernel(text), outcome=Outcome.UNMEASURED, fitness=0.0),)
+
+
+def _changes(
+    kind: str, name: str, parents: tuple[Parent, ...], request: ProposalRequest, rng: random.Random
+) -> Iterator[Change]:
+    problem, first = request.problem, parents[0]
+    match kind:
+        case "rewrite":
+            yield from _rewrites(first.kernel, problem, rng, name)
+        case "compose":
+            yield from _compositions(first.kernel, problem, rng)
+        case "tunables":
+            found = list(tunable_changes(first.kernel, problem, first.configuration))
+            yield from rng.sample(found, len(found))
+        case "recombine" if len(parents) > 1:
+            yield from recombinations(first, parents[1], problem, rng)
+
+
+def _rewrites(kernel: Kernel, problem: Problem, rng: random.Random, family: str | None = None) -> Iterator[Change]:
+    """Every rewrite of the family at every site: a random rewrite first, then a random site of it."""
+    named = [rewrite for rewrite in REWRITES if family in (None, rewrite.family)]
+    for rewrite in rng.sample(named, len(named)):
+        try:
+            places = sites(kernel, problem, rewrite)
+        except Rejected:
+            return  # a parent that failed the gate: nothing can be rewritten in it
+        for site in rng.sample(places, len(places)):
+            yield Change(site.make(), f"{rewrite.name}: {site.note}")
+
+
+def _compositions(kernel: Kernel, problem: Problem, rng: random.Random) -> Iterator[Change]:
+    while True:
+        current = kernel
+        notes: list[str] = []
+        for _ in range(rng.choice((2, 2, 3))):
+            change = next(_rewrites(current, problem, rng), None)
+            if change is not None:
+                current, notes = change.kernel, [*notes, change.note]
+        if not notes:
+            return
+        yield Change(current, "; ".join(notes))
+
+
+def _kept(kernel: Kernel, best: Configuration, parent: Kernel) -> dict[str, Any]:
+    """The parent's best configuration, as far as the child offers it and did not put another value first."""
+    chosen = kernel.default
+    for name, value in best.items():
+        unchanged = kernel.tunables.get(name) == parent.tunables.get(name)
+        if unchanged and value in kernel.tunables.get(name, ()):
+            chosen[name] = value
+    return chosen

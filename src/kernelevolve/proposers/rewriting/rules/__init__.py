@@ -1,0 +1,1 @@
+"""The source rewrites, by what they change."""

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernelevolve.evolution.bandit import Bandit, Trial, decline_record, reward, trials
+from kernelevolve.store import Event, EventKind, Outline
+
+OPERATORS = ("unroll", "widen", "fuse")
+trial_lists = st.lists(
+    st.builds(
+        Trial,
+        operator=st.sampled_from(OPERATORS),
+        parent=st.integers(0, 5),
+        reward=st.floats(0, 1),
+        seconds=st.floats(0, 1e4),
+        declined=st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+def play(bandit: Bandit, pays: dict[str, float], seconds: dict[str, float], steps: int, seed: int = 1) -> Counter[str]:
+    """Let the bandit choose; each operator earns 1 with its own chance. How often each was chosen."""
+    rng = Random(seed)
+    chosen: Counter[str] = Counter()
+    for step in range(steps):
+        operator = bandit.choose(list(pays), step, rng)
+        chosen[operator] += 1
+        earned = float(rng.random() < pays[operator])
+        bandit.record(Trial(operator, step, earned, seconds[operator]))
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("fitness", "parent", "expected"),
+    [
+        (2.0, 1.0, 1.0),
+        (8.0, 1.0, 1.0),
+        (2**0.5, 1.0, 0.5),
+        (1.0, 1.0, 0.0),
+        (0.5, 1.0, 0.0),
+        (0.0, 1.0, 0.0),
+        (0.7, 0.0, 0.5),
+    ],
+)
+def test_reward_is_improvement_in_log_fitness(fitness: float, parent: float, expected: float) -> None:
+    assert reward(fitness, parent) == pytest.approx(expected)
+
+
+def test_every_operator_is_tried_before_any_is_tried_again() -> None:
+    bandit = Bandit(floor=0.0)
+    chosen = play(bandit, dict.fromkeys(OPERATORS, 0.0), dict.fromkeys(OPERATORS, 1.0), 3)
+    assert set(chosen) == set(OPERATORS)
+
+
+def test_effort_moves_to_the_operator_that_pays() -> None:
+    chosen = play(Bandit(), {"unroll": 0.05, "widen": 0.6, "fuse": 0.05}, dict.fromkeys(OPERATORS, 1.0), 400)
+    assert chosen["widen"] > 250
+
+
+def test_of_operators_that_pay_alike_the_cheap_one_wins() -> None:
+    chosen = play(Bandit(), {"unroll": 0.4, "widen": 0.4}, {"unroll": 30.0, "widen": 2.0}, 400)
+    assert chosen["widen"] > 2 * chosen["unroll"]
+
+
+def test_an_operator_that_starts_to_pay_late_is_found() -> None:
+    bandit = Bandit()
+    play(bandit, {"unroll": 0.6, "widen": 0.0}, dict.fromkeys(OPERATORS, 1.0), 200)
+    chosen = play(bandit, {"unroll": 0.0, "widen": 0.6}, dict.fromkeys(OPERATORS, 1.0), 400, seed=2)
+    assert chosen["widen"] > 250
+
+
+def test_the_floor_gives_every_operator_a_chance() -> None:
+    chosen = play(
+        Bandit(exploration=0.0, floor=0.3), {"unroll": 1.0, "widen": 0.0}, dict.fromkeys(OPERATORS, 1.0), 1000
+    )
+    assert chosen["widen"] == pytest.approx(150, abs=50)
+
+
+def test_an_operator_that_declines_fades_for_that_parent_only() -> None:
+    bandit = Bandit(floor=0.0)
+    favourite = "widen"
+    for operator in OPERATORS:
+        bandit.record(Trial(operator, 9, 0.9 if operator == favourite else 0.1, 1.0))
+    assert bandit.choose(OPERATORS, 0, Random(0)) == favourite
+    for _ in range(3):
+        bandit.record(Trial(favourite, 0, seconds=0.001, declined=True))
+    assert bandit.choose(OPERATORS, 0, Random(0)) != favourite
+    others = {bandit.choose(OPERATORS, parent, Random(0)) for parent in range(1, 5)}
+    assert others == {favourite}
+
+
+def test_a_parent_that_everything_declined_is_worn_out() -> None:
+    bandit = Bandit()
+    for operator in OPERATORS:
+        assert not bandit.worn_out(OPERATORS, 3)
+        for _ in range(2):
+            bandit.record(Trial(operator, 3, declined=True))
+    assert bandit.worn_out(OPERATORS, 3)
+    assert not bandit.worn_out(OPERATORS, 4)
+    assert bandit.choose(OPERATORS, 3, Random(0)) in OPERATORS
+
+
+@given(past=trial_lists, seed=st.integers(0, 2**32))
+def test_replaying_the_trials_restores_the_state(past: list[Trial], seed: int) -> None:
+    live, resumed = Bandit(), Bandit()
+    for trial in past:
+        live.record(trial)
+    resumed.replay(past)
+    assert resumed.scores(OPERATORS) == live.scores(OPERATORS)
+    one, two = Random(seed), Random(seed)
+    assert [live.choose(OPERATORS, p, one) for p in range(6)] == [resumed.choose(OPERATORS, p, two) for p in range(6)]
+
+
+@given(past=trial_lists)
+def test_scores_are_finite_numbers_whatever_happened(past: list[Trial]) -> None:
+    bandit = Bandit()
+    bandit.replay(past)
+    assert all(0.0 <= score < 100.0 for score in bandit.scores((*OPERATORS, "never tried")))
+
+
+@pytest.mark.parametrize("trial", [Trial("a", 0, 1.5), Trial("a", 0, -0.1), Trial("a", 0, 0.5, -1.0)])
+def test_a_trial_that_makes_no_sense_is_refused(trial: Trial) -> None:
+    with pytest.raises(ValueError, match="a reward is from 0 to 1"):
+        Bandit().record(trial)
+
+
+def test_without_operators_there_is_nothing_to_choose() -> None:
+    with pytest.raises(ValueError, match="no operator to choose from"):
+        Bandit().choose((), 0, Random(0))
+
+
+def test_a_stored_run_gives_its_trials_in_the_order_in_which_they_happened() -> None:
+    outlines = [
+        Outline(0, "seed", (), 0, None, 1.0, 1.0),
+        Outline(1, "widen", (0,), 0, None, 2.0, 3.0),
+        Outline(2, "fuse", (1, 0), 0, None, 0.0, 4.0),
+        Outline(3, "fuse", (1,), 0, None, None, 0.0),
+        Outline(4, "unroll", (2,), 0, None, 1.0, 5.0),
+    ]
+    declines = [
+        Event("r", EventKind.DECLINED, decline_record("unroll", 0, candidates=1, seconds=0.5), id=3),
+        Event("r", EventKind.DECLINED, decline_record("fuse", 4, candidates=5), id=9),
+    ]
+    assert list(trials(outlines, declines)) == [
+        Trial("unroll", 0, 0.0, 0.5, declined=True),
+        Trial("widen", 0, 1.0, 3.0),
+        Trial("fuse", 1, 0.0, 4.0),
+        Trial("unroll", 2, 0.5, 5.0),
+        Trial("fuse", 4, 0.0, 0.0, declined=True),
+    ]
