@@ -1,7 +1,7 @@
 """Evolve accelerator kernels, with numbers that hold.
 
-Declaring a problem needs nothing heavy; `evaluate`, `evolve` and `resume` import PyTorch and a toolchain when they are first
-used.
+Declaring a problem needs nothing heavy; `evaluate`, `evolve` and `resume` import PyTorch and a toolchain when they are
+first used.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ __all__ = [
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kernelevolve._version import VERSION as __version__
+from kernelevolve._version import VERSION
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.kernel import Kernel, parse_kernel, read_kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import InputRequest, Problem, ScalarSpec, TensorSpec, Tolerance, Workload
+
+#: The package's version.
+__version__ = VERSION
 
 if TYPE_CHECKING:
     from kernelevolve.api import evaluate, evolve, resume

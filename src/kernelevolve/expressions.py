@@ -149,16 +149,36 @@ def _validate(node: ast.expr, text: str, names: set[str]) -> None:
         case ast.BoolOp(values=values):
             for value in values:
                 _validate(value, text, names)
-        case ast.Compare(left=left, ops=ops, comparators=comparators):
-            if any(type(op) not in _COMPARE for op in ops):
-                raise _refuse(text, "a comparison other than == != < <= > >=")
-            for value in (left, *comparators):
-                if not (isinstance(value, ast.Constant) and isinstance(value.value, str)):
-                    _validate(value, text, names)
+        case ast.Compare():
+            _validate_compare(node, text, names)
         case ast.Call():
             _validate_call(node, text, names)
         case _:
-            raise _refuse(text, f"{type(node).__name__.lower()}")
+            raise _refuse(text, _describe(node))
+
+
+def _describe(node: ast.expr) -> str:
+    """What a person calls the thing that is refused."""
+    match node:
+        case ast.Constant(value=str()):
+            return "text outside a comparison with dtype(tensor)"
+        case ast.Constant(value=value):
+            return f"the value {value!r}"
+        case ast.IfExp():
+            return "'if … else'"
+        case ast.Attribute(attr=attr):
+            return f"the attribute .{attr}"
+        case ast.Subscript():
+            return "an index [ ]"
+    return f"what Python calls {type(node).__name__}"
+
+
+def _validate_compare(node: ast.Compare, text: str, names: set[str]) -> None:
+    if any(type(op) not in _COMPARE for op in node.ops):
+        raise _refuse(text, "a comparison other than == != < <= > >=")
+    for value in (node.left, *node.comparators):
+        if not (isinstance(value, ast.Constant) and isinstance(value.value, str)):
+            _validate(value, text, names)
 
 
 def _validate_call(node: ast.Call, text: str, names: set[str]) -> None:

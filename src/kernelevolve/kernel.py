@@ -58,7 +58,7 @@ class Scratch:
 
 @frozen
 class Launch:
-    """One launch: which entry, over how many groups (`grid`), of how many items each (`block`), with which arguments."""
+    """One launch: which entry, over how many groups (`grid`) of how many items (`block`), with which arguments."""
 
     entry: str
     grid: tuple[Expression, ...]

@@ -53,12 +53,12 @@ class Language(Protocol):
     def entries(self, body: str) -> Mapping[str, tuple[Parameter, ...]]:
         """The functions that can be launched, with their parameters in order.
 
-        Raises `kernelevolve.accelerator.Rejected` where the source cannot be read.
+        Raises `kernelevolve.outcome.Rejected` where the source cannot be read.
         """
         ...
 
     def gate(self, body: str) -> None:
-        """Return if the source may be compiled and run; raise `kernelevolve.accelerator.Rejected` (rule, line, reason)."""
+        """Return if the source may be run; raise `kernelevolve.outcome.Rejected` (rule, line, reason) otherwise."""
         ...
 
     def normalize(self, body: str) -> str:

@@ -105,8 +105,8 @@ def _declared(kind: str) -> dict[str, Plugin]:
         other = found.get(entry.name)
         if other is not None and other.path != plugin.path:
             raise PluginError(
-                f"{kind} {entry.name!r} is provided by both {other.origin} ({other.path}) and {origin} ({plugin.path}); "
-                "uninstall one of them"
+                f"{kind} {entry.name!r} is provided by both {other.origin} ({other.path}) and {origin} "
+                f"({plugin.path}); uninstall one of them"
             )
         found[entry.name] = plugin
     return dict(sorted(found.items()))

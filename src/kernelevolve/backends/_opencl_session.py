@@ -46,7 +46,7 @@ _BY_DTYPE: Final = {
 
 @frozen
 class OpenCLProgram:
-    """A loaded binary with one kernel object per entry: fetching one anew for each call costs seven times the launch."""
+    """A loaded binary with one kernel object per entry: fetching one for each call costs seven times the launch."""
 
     kernels: Mapping[str, Any]
     parameters: Mapping[str, Mapping[str, str]]

@@ -164,7 +164,7 @@ def recorded_problem(path: Path) -> Problem:
     )
 
 
-def _no_reference(**_: object) -> NoReturn:
+def _no_reference() -> NoReturn:
     raise KernelEvolveError("a recording has times and no data: its results cannot be computed or checked")
 
 

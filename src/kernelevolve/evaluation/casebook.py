@@ -1,4 +1,4 @@
-"""The secret cases of one run, prepared once: inputs as bytes, oracle computed on first use, both kept in the engine."""
+"""The secret cases of one run, prepared once: inputs as bytes, the oracle on first use, both kept in the engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from kernelevolve.evaluation.correctness import Expected, compare, wrong_result
 from kernelevolve.evaluation.runner import Staged
 from kernelevolve.problem import Problem, Workload
 
-#: Timed launches run on what a user would have: independent normal elements, or what the problem's generator makes of that.
+#: Timed launches run on what a user would have: independent normal elements, or what the problem's generator makes of
+#: that.
 TIMED = "normal"
 
 

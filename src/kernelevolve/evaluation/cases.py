@@ -299,8 +299,9 @@ def _bindings(axes: Sequence[str], unit: int) -> Iterator[dict[str, int]]:
     yield of(_ODD)
     yield of(_PRIMES)
     yield of(_ABOVE_POWER)
+    beyond = (_BEYOND_16_BITS // unit + (unit > 1)) * unit
     for axis in axes[:3]:
-        yield {**of(_ODD[:2]), axis: _BEYOND_16_BITS * unit}
+        yield {**of(_ODD[:2] if unit == 1 else (1,)), axis: beyond}
     for axis in axes[:3]:
         yield {**of(_PRIMES), axis: unit}
 

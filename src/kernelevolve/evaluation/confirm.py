@@ -20,7 +20,7 @@ from attrs import field, frozen
 
 from kernelevolve.accelerator import Sample, Source
 from kernelevolve.evaluation.casebook import CaseBook, PreparedCase
-from kernelevolve.evaluation.check import check_outputs
+from kernelevolve.evaluation.check import verify
 from kernelevolve.evaluation.eager import Eager
 from kernelevolve.evaluation.measure import Comparison, Protocol, compare_paired, settled
 from kernelevolve.evaluation.pipeline import Evaluator, same_clock
@@ -28,7 +28,6 @@ from kernelevolve.evaluation.records import Timing
 from kernelevolve.evaluation.runner import Contestant
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.outcome import CandidateError, Implausible
-from kernelevolve.plan import Role
 from kernelevolve.problem import Workload
 
 #: Sets of secret inputs, each with its own seed.
@@ -200,8 +199,7 @@ class _Ring:
         for name, contestant in self.contestants.items():
             with _blaming(name):
                 for rotation, case in enumerate(self.cases):
-                    handle = contestant.handle(rotation)
-                    check_outputs(case, runner.read(handle, contestant.plan, [Role.OUTPUT], guards=False))
+                    verify(runner, contestant.plan, case, contestant.handle(rotation))
             runner.leave(contestant)
 
     def result(self, baselines: Sequence[str]) -> Confirmation:

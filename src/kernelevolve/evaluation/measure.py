@@ -15,6 +15,7 @@ __all__ = [
     "resolution",
     "settled",
     "shuffled_rounds",
+    "spread",
 ]
 
 import enum
@@ -41,7 +42,7 @@ class Verdict(enum.StrEnum):
 
 @frozen
 class Protocol:
-    """How much is sampled. The defaults follow nvbench and this project's own A/A runs (docs/explanation/measuring.md)."""
+    """How much is sampled. The defaults follow nvbench and our own A/A runs (docs/explanation/measuring.md)."""
 
     #: Untimed launches before the first sample.
     warmup: int = 2
@@ -61,6 +62,8 @@ class Protocol:
     resolution: float = 0.02
     #: A launch shorter than this (seconds) is repeated within one sample.
     short: float = 10e-6
+    #: Samples whose interquartile range is this share of their median say nothing: UNSTABLE.
+    unstable: float = 0.75
     #: Evict caches before each timed launch.
     flush: bool = True
 
@@ -93,7 +96,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _rank(count: int) -> int:
-    """The largest r for which the r+1 smallest values all lie beyond the median with probability (1 - CONFIDENCE) / 2."""
+    """The largest r for which the r+1 smallest values all lie beyond the median in (1 - CONFIDENCE) / 2 of cases."""
     if count < 1:
         raise ValueError("no values")
     if count >= 1000:  # the binomial is normal by then; one rank to spare for the approximation

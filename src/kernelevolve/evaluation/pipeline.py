@@ -17,19 +17,19 @@ from typing import Any, Self
 
 from attrs import evolve, frozen
 
-from kernelevolve.accelerator import Accelerator, Artifact, Device, Sample, Source
+from kernelevolve.accelerator import Accelerator, Artifact, Device, Realm, Sample, Source
 from kernelevolve.evaluation.cache import CompileCache
 from kernelevolve.evaluation.casebook import CaseBook, PreparedCase
-from kernelevolve.evaluation.check import check_case, check_outputs
+from kernelevolve.evaluation.check import check_case, verify
 from kernelevolve.evaluation.gate import Gate
 from kernelevolve.evaluation.isolation import Limits, Worker
-from kernelevolve.evaluation.measure import Protocol, compare_paired
+from kernelevolve.evaluation.measure import Protocol, compare_paired, spread
 from kernelevolve.evaluation.profile import describe, plausibility_floor
 from kernelevolve.evaluation.records import CheckSummary, Evaluation, Stage, Timing
-from kernelevolve.evaluation.runner import Contestant, Runner
+from kernelevolve.evaluation.runner import Contestant, Runner, Staged
 from kernelevolve.kernel import Configuration, Kernel, configuration_label
-from kernelevolve.outcome import CandidateError, ConstraintViolated, Implausible, Outcome
-from kernelevolve.plan import LaunchPlan, Role
+from kernelevolve.outcome import CandidateError, ConstraintViolated, Implausible, Outcome, Unstable
+from kernelevolve.plan import LaunchPlan
 from kernelevolve.problem import Problem, Workload
 
 #: How many sets of inputs timed launches rotate over: every sample finds other contents than the one before.
@@ -97,6 +97,8 @@ class Evaluator:
     def warm_up(self) -> None:
         """Start the worker and compute the oracle before the first candidate, so that neither counts as its time."""
         self.worker.start()
+        if not self.computes:
+            return
         for case in self.book.checks():
             case.expected  # noqa: B018  # computed on first use
         for workload in self.workloads:
@@ -112,12 +114,17 @@ class Evaluator:
         chosen = dict(configuration) if configuration is not None else kernel.default
         return _Evaluation(self, kernel, chosen, anchor).run()
 
+    @property
+    def computes(self) -> bool:
+        """Whether the device computes results at all; a recording has times, and its word on correctness."""
+        return self.device.realm is not Realm.REPLAY
+
     def contestant(self, kernel: Kernel, configuration: Configuration, workload: Workload) -> Contestant:
         """`kernel` ready to be timed on `workload`."""
         plan = self.gate.plan(kernel, configuration, workload)
-        cases = self.book.rotations(workload, ROTATIONS)
         name = f"{kernel.digest}/{configuration_label(configuration)}/{workload.label}"
-        return Contestant(name, plan, tuple(case.staged for case in cases))
+        cases = self.book.rotations(workload, ROTATIONS) if self.computes else ()
+        return Contestant(name, plan, tuple(case.staged for case in cases) or (Staged("recorded", {}),))
 
     def anchored(self, anchor: Anchor) -> dict[str, Contestant]:
         """The anchor's contestants by workload, kept prepared until another anchor comes."""
@@ -134,10 +141,9 @@ class Evaluator:
         self._anchored = None
 
     def verify(self, contestant: Contestant, workload: Workload) -> None:
-        """Compare what the last timed launches left with the oracle. Raises `WrongResult`."""
-        for rotation, case in enumerate(self.book.rotations(workload, len(contestant.rotations))):
-            handle = contestant.handle(rotation)
-            check_outputs(case, self.runner.read(handle, contestant.plan, [Role.OUTPUT], guards=False))
+        """Judge what the last timed launches left. Raises `WrongResult`, `InputModified` or `OutOfBounds`."""
+        for rotation, case in enumerate(self.book.rotations(workload, ROTATIONS) if self.computes else ()):
+            verify(self.runner, contestant.plan, case, contestant.handle(rotation))
 
 
 class _Evaluation:
@@ -170,7 +176,8 @@ class _Evaluation:
     def _stages(self) -> Iterator[tuple[Stage, Callable[[], None]]]:
         yield Stage.GATE, self._gate
         yield Stage.COMPILE, self._compile
-        yield Stage.CHECK, self._check
+        if self.owner.computes:
+            yield Stage.CHECK, self._check
         if self.owner.device.realm.has_clock:
             yield Stage.SCREEN, self._screen
 
@@ -254,6 +261,7 @@ class _Evaluation:
             elif not self._far_behind(workload, look, protocol):
                 timing = self._paired(workload, contestant, anchored, protocol, launches)
             owner.verify(contestant, workload)
+            _stable(timing, protocol)
             return timing
         finally:
             if not itself:
@@ -312,6 +320,13 @@ def same_clock(samples: Sequence[Sample]) -> Source:
         listed = " and ".join(sorted(sources))
         raise Implausible(f"times from different clocks ({listed}) cannot be compared", measured=None, floor=None)
     return sources.pop()
+
+
+def _stable(timing: Timing, protocol: Protocol) -> None:
+    found = spread(timing.samples)
+    if found > protocol.unstable:
+        message = f"samples on {timing.workload} spread over {found:.0%} of their median (interquartile range)"
+        raise Unstable(message, spread=found)
 
 
 def _timing(workload: Workload, samples: Sequence[Sample], launches: int, *, flushed: bool) -> Timing:

@@ -1,4 +1,4 @@
-"""The A/A self-test: identical kernels timed against each other, to learn the smallest difference that means anything."""
+"""The A/A self-test: identical kernels timed against each other, to learn what difference means anything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ __all__ = ["Resolution", "self_test"]
 import random
 import secrets
 import statistics
+from collections.abc import Callable
 
 from attrs import frozen
 
@@ -16,7 +17,7 @@ from kernelevolve.evaluation.measure import compare_paired, resolution
 from kernelevolve.evaluation.pipeline import ROTATIONS, Evaluator
 from kernelevolve.evaluation.runner import Contestant, Runner
 from kernelevolve.kernel import Kernel, parse_kernel
-from kernelevolve.problem import Problem, Workload
+from kernelevolve.problem import Workload
 
 #: Rounds of one A/A comparison: as many as a confirmation has at least.
 ROUNDS = 30
@@ -64,7 +65,7 @@ def self_test(
 
     with fresh() as warm:
         seconds, ratios = _against_itself(warm, kernel, workload, batches)
-        pairs = [_against_fresh(warm, fresh, what, kernel, workload) for _ in range(FRESH)]
+        pairs = [_against_fresh(warm, fresh, kernel, workload) for _ in range(FRESH)]
     return Resolution(
         accelerator=accelerator,
         device=target.name,
@@ -95,9 +96,8 @@ def _against_itself(
     return statistics.median(everything), ratios
 
 
-def _against_fresh(warm: Evaluator, fresh: object, problem: Problem, kernel: Kernel, workload: Workload) -> float:
+def _against_fresh(warm: Evaluator, fresh: Callable[[], Evaluator], kernel: Kernel, workload: Workload) -> float:
     """Alternate single rounds between the warm worker and a fresh one; the median of the paired ratios."""
-    assert callable(fresh)
     with fresh() as other:
         ours = warm.contestant(kernel, kernel.default, workload)
         theirs = other.contestant(kernel, kernel.default, workload)

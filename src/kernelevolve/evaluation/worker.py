@@ -16,11 +16,22 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any, Final
 
 from attrs import define, frozen
 
-from kernelevolve.accelerator import Accelerator, Artifact, Buffer, BufferSpec, FlushesCache, Session, Target
+from kernelevolve.accelerator import (
+    Accelerator,
+    Artifact,
+    Buffer,
+    BufferSpec,
+    FlushesCache,
+    Sample,
+    Session,
+    Source,
+    Target,
+)
 from kernelevolve.evaluation.wire import (
     HEADER,
     MAX_JSON,
@@ -151,18 +162,25 @@ class _Host:
         return _Answer({}, data)
 
     def sample(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
-        """Timed samples in the order asked for; outputs and scratch poisoned and caches flushed before each, untimed."""
+        """Timed samples in the order asked for; caches flushed before each, untimed."""
         flushes = body["flush"] and isinstance(self.session, FlushesCache)
         samples = []
         for handle in body["order"]:
             prepared = self.prepared[handle]
-            for planned in prepared.plan.buffers:
-                if planned.role is not Role.INPUT:
-                    self.session.fill(prepared.buffers[planned.name], body["pattern"], guards=False)
-            if flushes and isinstance(self.session, FlushesCache):
-                self.session.flush()
-            samples.append(unstructure(self.session.time(prepared.call, launches=body["launches"])))
+            parts = []
+            for index in range(body["launches"]):
+                self._poison(prepared, body["pattern"])
+                if index == 0 and flushes and isinstance(self.session, FlushesCache):
+                    self.session.flush()
+                parts.append(self.session.time(prepared.call))
+            samples.append(unstructure(_mean(parts)))
         return _Answer({"samples": samples, "flushed": flushes})
+
+    def _poison(self, prepared: _Prepared, pattern: int) -> None:
+        """Wipe outputs and scratch before *every* timed launch: one that finds an earlier one's result would keep it."""
+        for planned in prepared.plan.buffers:
+            if planned.role is not Role.INPUT:
+                self.session.fill(prepared.buffers[planned.name], pattern, guards=False)
 
     def release(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
         prepared = self.prepared.pop(body["handle"], None)
@@ -185,6 +203,22 @@ class _Host:
             trace = traceback.format_exc()[-4000:]
             bug = PluginBug(f"{type(error).__name__} in {body.get('op')}: {error}", traceback=trace)
             return _Answer({"error": bug.to_record()})
+
+
+def _mean(parts: Sequence[Sample]) -> Sample:
+    """One sample of several timed launches; the host clock where the parts do not agree on a better one."""
+    if len(parts) == 1:
+        return parts[0]
+    agreed = len({part.source for part in parts}) == 1
+    host = [part.seconds if part.host_seconds is None else part.host_seconds for part in parts]
+    cycles = [part.cycles for part in parts if part.cycles is not None]
+    return Sample(
+        seconds=fmean(part.seconds for part in parts) if agreed else fmean(host),
+        source=parts[0].source if agreed else Source.HOST_WALL,
+        launches=len(parts),
+        host_seconds=None if parts[0].host_seconds is None else fmean(host),
+        cycles=round(fmean(cycles)) if len(cycles) == len(parts) else None,
+    )
 
 
 def _read_exactly(descriptor: int, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Fitness: how many times faster than the baseline, over all workloads, and a number only where a clock is behind it."""
+"""Fitness: how many times faster than the baseline, over all workloads; a number only where a clock is behind it."""
 
 from __future__ import annotations
 

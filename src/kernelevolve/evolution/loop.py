@@ -8,9 +8,11 @@ from __future__ import annotations
 
 __all__ = ["Evolution", "Progress", "Reason"]
 
+import heapq
 import math
 import time
-from collections import Counter
+from array import array
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +33,8 @@ from kernelevolve.problem import Problem, Workload
 from kernelevolve.registry import language
 from kernelevolve.store import Candidate, Evaluation, EventKind, Run, Store, WorkloadTimes
 
+#: Points of the curve that a progress display gets at most.
+_SHOWN = 1000
 #: Why a run ended, in words.
 Reason = str
 
@@ -75,39 +79,40 @@ class Evolution:
         self.observer = observer
         self.anchor: Anchor | None = None
         self.outcomes: Counter[str] = Counter()
-        self.curve: list[float] = []
-        self._candidates: dict[int, Candidate] = {}
-        self._best: dict[int, tuple[float, Configuration]] = {}
-        self._last: dict[int, Evaluation] = {}
+        #: Best fitness after each evaluation.
+        self.curve = array("d")
+        self.candidates = 0
 
     # --- rebuilding
 
     def rebuild(self) -> None:
         """Learn everything that the store holds of this run, in the order in which it happened."""
-        for candidate in self.store.candidates(self.run.id):
-            self._candidates[candidate.number] = candidate
-        declines = list(self.store.events(self.run.id, EventKind.DECLINED))
+        candidates = self.store.candidates(self.run.id)
+        declines = deque(self.store.events(self.run.id, EventKind.DECLINED))
         for evaluation in self.store.evaluations(self.run.id):
             while declines and declines[0].data["evaluations"] <= self.search.evaluations:
-                self._replay_decline(declines.pop(0).data)
-            self._learn(evaluation)
+                self._replay_decline(declines.popleft().data)
+            # Candidates are first evaluated in the order of their numbers, so that one pass over them is enough.
+            fresh = evaluation.candidate not in self.search.archive
+            self._learn(next(candidates) if fresh else self._known(evaluation.candidate), evaluation)
         for event in declines:
             self._replay_decline(event.data)
+        self.candidates = len(self.search.archive) + len(self.store.pending(self.run.id))
+
+    def _known(self, number: int) -> Candidate:
+        """A candidate that is in the archive, for `_learn`, which asks no more of it than its number."""
+        return Candidate(run=self.run.id, operator="", number=number)
 
     def _replay_decline(self, data: Mapping[str, Any]) -> None:
         self.search.declined(data["operator"], data["parent"], data["seconds"])
 
-    def _learn(self, evaluation: Evaluation) -> None:
-        candidate = self._candidates[evaluation.candidate]
+    def _learn(self, candidate: Candidate, evaluation: Evaluation) -> None:
         fitness = evaluation.fitness or 0.0
         cost = evaluation.seconds if self.evaluator.device.realm is Realm.HARDWARE else 1.0
         self.search.evaluated(
             candidate, evaluation.configuration, fitness, descriptor=evaluation.descriptor, seconds=cost
         )
         self.outcomes[evaluation.outcome] += 1
-        self._last[candidate.number] = evaluation
-        if fitness > self._best.get(candidate.number, (0.0, {}))[0]:
-            self._best[candidate.number] = (fitness, evaluation.configuration)
         if evaluation.profile.get("anchor"):
             self.anchor = self._anchor_of(evaluation)
         self.curve.append(max(fitness, self.curve[-1] if self.curve else 0.0))
@@ -129,12 +134,12 @@ class Evolution:
 
         Raises `CandidateError` where the seed itself is not right: nothing can be compared with it.
         """
-        if not self._candidates:
+        if not self.candidates:
             self._add(Candidate(run=self.run.id, operator="seed", note="the problem's seed"), seed)
         for number in self.store.pending(self.run.id):
-            self._evaluate(number, self.search.archive.kernel(number).default)
+            self._evaluate(self.store.candidate(self.run.id, number), self.kernel(number).default)
         if not self.search.best_fitness:
-            last = self._last[0]
+            last = next(iter(self.store.evaluations(self.run.id, 0)))
             raise SeedError(f"the seed kernel is not right ({last.outcome}): {last.message}")
         while True:
             reason = self.ledger.exhausted()
@@ -147,7 +152,7 @@ class Evolution:
         match self.search.next():
             case Tune(candidate=number, configuration=configuration):
                 self._report(f"tuning candidate {number}")
-                self._evaluate(number, configuration)
+                self._evaluate(self._known(number), configuration)
             case Propose() as action:
                 self._propose(action)
             case None:
@@ -170,15 +175,14 @@ class Evolution:
                     island=action.choice.island,
                     normal_form=form,
                 )
-                number = self._add(candidate, kernel)
-                self._evaluate(number, kernel.default)
+                self._evaluate(self._add(candidate, kernel), kernel.default)
                 return
         seconds = time.perf_counter() - begin if self.evaluator.device.realm is Realm.HARDWARE else 1.0
         data = {
             "operator": action.operator,
             "parent": action.choice.parent,
             "evaluations": self.search.evaluations,
-            "candidates": len(self._candidates),
+            "candidates": self.candidates,
             "seconds": seconds,
         }
         self.store.add_event(self.run.id, EventKind.DECLINED, data)
@@ -198,17 +202,20 @@ class Evolution:
 
     def parent(self, number: int) -> Parent:
         """A candidate as proposers see it."""
-        fitness, configuration = self._best.get(number, (0.0, {}))
-        last = self._last[number]
+        best = self.best_evaluation(number)
         return Parent(
             candidate=number,
-            kernel=self.search.archive.kernel(number),
-            outcome=Outcome.CORRECT if fitness > 0 else last.outcome,
-            fitness=fitness,
-            configuration=configuration,
-            message=last.message,
-            profile=last.profile,
+            kernel=self.kernel(number),
+            outcome=best.outcome,
+            fitness=best.fitness or 0.0,
+            configuration=best.configuration,
+            message=best.message,
+            profile=best.profile,
         )
+
+    def best_evaluation(self, number: int) -> Evaluation:
+        """The fittest evaluation of a candidate, the earliest of equals."""
+        return max(self.store.evaluations(self.run.id, number), key=lambda one: one.fitness or 0.0)
 
     def _normal_form(self, kernel: Kernel) -> str:
         """Digest of header and source without layout: equal for kernels that differ only in comments."""
@@ -218,14 +225,14 @@ class Evolution:
             body = kernel.body
         return kernel.with_body(body).digest
 
-    def _add(self, candidate: Candidate, kernel: Kernel) -> int:
+    def _add(self, candidate: Candidate, kernel: Kernel) -> Candidate:
         made = candidate if candidate.normal_form else evolve(candidate, normal_form=self._normal_form(kernel))
         number = self.store.add_candidate(made, render_kernel(kernel))
-        self._candidates[number] = evolve(made, number=number)
-        return number
+        self.candidates += 1
+        return evolve(made, number=number)
 
-    def _evaluate(self, number: int, configuration: Configuration) -> None:
-        kernel = self.search.archive.kernel(number)
+    def _evaluate(self, candidate: Candidate, configuration: Configuration) -> None:
+        number, kernel = candidate.number, self.kernel(candidate.number)
         begin = time.perf_counter()
         measured = self.evaluator.evaluate(kernel, configuration, self.anchor)
         seconds = time.perf_counter() - begin
@@ -233,7 +240,7 @@ class Evolution:
         self.ledger.evaluated(measured.fitness)
         record = self._record(number, kernel, measured, seconds)
         self.store.add_evaluation(record, spent=self.ledger.snapshot())
-        self._learn(record)
+        self._learn(candidate, record)
         self._report(f"candidate {number}: {measured.outcome}")
 
     def _record(self, number: int, kernel: Kernel, measured: Measured, seconds: float) -> Evaluation:
@@ -265,7 +272,7 @@ class Evolution:
         )
 
     def _becomes_anchor(self, measured: Measured) -> bool:
-        """The first right one; then whatever beats the anchor in every paired interval, not by luck of a few samples."""
+        """The first right one; then whatever beats the anchor in every paired interval, not by a lucky sample."""
         if measured.outcome is not Outcome.CORRECT:
             return False
         if self.anchor is None:
@@ -288,19 +295,21 @@ class Evolution:
             Progress(
                 activity=activity,
                 evaluations=self.search.evaluations,
-                candidates=len(self._candidates),
+                candidates=self.candidates,
                 outcomes=dict(self.outcomes),
                 best=best,
                 best_fitness=self.search.best_fitness,
                 remaining=self.ledger.remaining(),
-                curve=tuple(self.curve),
+                curve=tuple(self.curve[-_SHOWN:]),
             )
         )
 
     def top(self, count: int) -> list[tuple[int, float, Configuration]]:
         """The fittest candidates with their best configurations: number, fitness, configuration."""
-        ranked = sorted(self._best.items(), key=lambda item: (-item[1][0], item[0]))
-        return [(number, fitness, configuration) for number, (fitness, configuration) in ranked[:count] if fitness > 0]
+        archive = self.search.archive
+        ranked = heapq.nsmallest(count, archive, key=lambda number: (-archive.fitness(number), number))
+        right = [number for number in ranked if archive.fitness(number) > 0]
+        return [(number, archive.fitness(number), self.best_evaluation(number).configuration) for number in right]
 
     def kernel(self, number: int) -> Kernel:
         """The kernel of a candidate."""

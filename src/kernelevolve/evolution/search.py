@@ -1,4 +1,4 @@
-"""The search's state and its one question: what next?
+"""The search's state and its one question, what next.
 
 The state follows from what is recorded (evaluations and declined proposals, in order), and the randomness of each step
 from the run's seed and the step's number. So a resumed run goes on exactly as if it had not stopped, and the same seed
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Action", "Propose", "Search", "Tune"]
 
+from array import array
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
@@ -68,7 +69,8 @@ class Search:
         self.tunings = Tunings(self.archive.kernel, valid, seed)
         self.evaluations = self.declines = 0
         self._declined_in_a_row = 0
-        self._first: dict[int, float] = {}
+        #: Fitness of each candidate's first evaluation, by number.
+        self._first = array("d")
 
     def rng(self, purpose: str) -> Random:
         """The randomness of this step for one purpose."""
@@ -113,25 +115,27 @@ class Search:
     ) -> None:
         """Learn from one evaluation of `candidate`."""
         self.evaluations += 1
-        self._declined_in_a_row = 0
         number = candidate.number
-        if number in self.archive:
+        first = number not in self.archive
+        if not first:
             if fitness > self.archive.fitness(number):
                 self.archive.revise(number, fitness)
                 self.policy.revised(self.archive, number)
         else:
             self._insert(candidate, fitness, descriptor, seconds)
-        self.tunings.told(number, configuration, fitness)
+        self.tunings.told(number, configuration, fitness, first=first)
 
     def _insert(self, candidate: Candidate, fitness: float, descriptor: tuple[int, ...] | None, seconds: float) -> None:
         cell = 0 if descriptor is None else cell_index(descriptor)
         parent = candidate.parents[0] if candidate.parents else NONE
+        self._declined_in_a_row = 0
         self.archive.insert(Entry(candidate.number, fitness, cell, candidate.island, parent))
         self.policy.inserted(self.archive, candidate.number)
+        self._first.extend([0.0] * (candidate.number + 1 - len(self._first)))
         self._first[candidate.number] = fitness
         if candidate.parents:
             # Both with their default configurations: a tuned parent would hide what the change itself brought.
-            earned = reward(fitness, self._first.get(parent, 0.0))
+            earned = reward(fitness, self._first[parent])
             self.bandit.record(Trial(candidate.operator, parent, earned, seconds))
 
     def declined(self, operator: str, parent: int, seconds: float) -> None:

@@ -9,31 +9,32 @@ from __future__ import annotations
 __all__ = ["Tunings"]
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final, cast
 
 from attrs import define
 
 from kernelevolve.evolution.tuning import Space, Tuner
-from kernelevolve.kernel import Configuration, Kernel, configuration_label
+from kernelevolve.kernel import Configuration, Kernel
 
 #: Evaluations a structure may spend before it must have improved, and again after each improvement.
 _CREDIT: Final = 8
 #: What counts as an improvement of a structure's best: above the noise of a screen.
 _GAIN: Final = 1.02
-#: Structures below this share of the best fitness are not tuned (tunables seldom bring more than a factor of two).
-_PROMISING: Final = 0.5
+#: Structures below this share of the best fitness are not tuned (tunables seldom bring more than a factor of three).
+_PROMISING: Final = 0.33
+#: Structures with a tuner at any one time.
+_OPEN: Final = 32
 #: Configurations a space lists at most; larger spaces are sampled.
 _SPACE: Final = 20_000
 
 
 @define(eq=False)
 class _Structure:
-    tuner: Tuner | None
+    tuner: Tuner
     credit: int
     tried: int
     best: float
-    seen: set[str]
 
 
 class Tunings:
@@ -47,37 +48,37 @@ class Tunings:
         #: Evaluations that tuners asked for.
         self.spent = 0
 
-    def told(self, candidate: int, configuration: Configuration, fitness: float) -> None:
-        """Report an evaluation of `candidate`; fitness 0 is a failure. The first one is the structure's default."""
+    def told(self, candidate: int, configuration: Configuration, fitness: float, *, first: bool) -> None:
+        """Report an evaluation of `candidate`, the `first` one or one that `next` asked for; fitness 0 is a failure."""
+        if first:
+            if fitness > 0:
+                self._open(candidate, configuration, fitness)
+            return
+        self.spent += 1
         structure = self._structures.get(candidate)
         if structure is None:
-            structure = self._structures[candidate] = _Structure(None, _CREDIT if fitness > 0 else 0, 0, fitness, set())
-        else:
-            structure.tried += 1
-            structure.credit -= 1
-            self.spent += 1
-        label = configuration_label(configuration)
-        if label in structure.seen:
             return
-        structure.seen.add(label)
+        structure.tried += 1
+        structure.credit -= 1
         if fitness > structure.best * _GAIN:
             structure.credit = max(structure.credit, _CREDIT)
         structure.best = max(structure.best, fitness)
-        self._tell(candidate, structure, configuration, fitness)
-
-    def _tell(self, candidate: int, structure: _Structure, configuration: Configuration, fitness: float) -> None:
-        if fitness <= 0 and structure.tuner is None:
-            return
-        if structure.tuner is None:
-            kernel = self._fetch(candidate)
-            space = Space.from_values(
-                kernel.tunables, lambda c: self._valid(kernel, cast("Configuration", c)), limit=_SPACE, seed=self._seed
-            )
-            if len(space) < 2:  # nothing to choose from
-                structure.credit = 0
-                return
-            structure.tuner = Tuner(space, seed=_seed_of(self._seed, candidate), start=dict(configuration))
         structure.tuner.tell(configuration, 1.0 / fitness if fitness > 0 else None)
+
+    def _open(self, candidate: int, configuration: Configuration, fitness: float) -> None:
+        kernel = self._fetch(candidate)
+        if not kernel.tunables:
+            return
+        space = Space.from_values(
+            kernel.tunables, lambda c: self._valid(kernel, cast("Configuration", c)), limit=_SPACE, seed=self._seed
+        )
+        if len(space) < 2:  # nothing to choose from
+            return
+        tuner = Tuner(space, seed=_seed_of(self._seed, candidate), start=dict(configuration))
+        tuner.tell(configuration, 1.0 / fitness)
+        self._structures[candidate] = _Structure(tuner, _CREDIT, 0, fitness)
+        if len(self._structures) > _OPEN:  # the least promising one is forgotten: memory stays bounded
+            del self._structures[min(self._structures, key=lambda number: (self._structures[number].best, -number))]
 
     def next(self, best: float) -> tuple[int, Configuration] | None:
         """The configuration to evaluate next, and of which candidate; None where no structure deserves it."""
@@ -85,20 +86,16 @@ class Tunings:
             open_ones = {
                 number: structure
                 for number, structure in self._structures.items()
-                if structure.credit > 0 and structure.tuner is not None and structure.best >= _PROMISING * best
+                if structure.credit > 0 and structure.best >= _PROMISING * best
             }
             if not open_ones:
                 return None
             number = max(open_ones, key=lambda n: (open_ones[n].best / (1 + 0.05 * open_ones[n].tried), -n))
             structure = open_ones[number]
-            asked = structure.tuner.ask() if structure.tuner else None
+            asked = structure.tuner.ask()
             if asked is not None:  # the space was made from the header, so its values are the header's
                 return number, cast("Configuration", asked)
             structure.credit = 0
-
-    def best_of(self) -> Mapping[int, float]:
-        """The best fitness of each structure so far."""
-        return {number: structure.best for number, structure in self._structures.items()}
 
 
 def _seed_of(seed: int, candidate: int) -> int:

@@ -51,7 +51,10 @@ def curve_svg(evaluations: Sequence[Evaluation], *, title: str) -> str:
         return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * share
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+            'font-family="sans-serif" font-size="12">'
+        ),
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         f'<text x="{_LEFT}" y="22" font-size="14" font-weight="bold">{escape(title)}</text>',
     ]
@@ -59,8 +62,10 @@ def curve_svg(evaluations: Sequence[Evaluation], *, title: str) -> str:
         at = y(tick)
         parts.append(f'<line x1="{_LEFT}" y1="{at:.1f}" x2="{_WIDTH - _RIGHT}" y2="{at:.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{tick:g}×</text>')
-    for index in range(0, len(fitness), max(1, round(len(fitness) / 8))):
-        parts.append(f'<text x="{x(index):.1f}" y="{_HEIGHT - _BOTTOM + 30}" text-anchor="middle">{index}</text>')
+    parts += [
+        f'<text x="{x(index):.1f}" y="{_HEIGHT - _BOTTOM + 30}" text-anchor="middle">{index}</text>'
+        for index in range(0, len(fitness), max(1, round(len(fitness) / 8)))
+    ]
     parts += _marks(evaluations, fitness, x, y)
     parts.append(_best_line(fitness, x, y))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2

@@ -34,7 +34,7 @@ class ReferenceBuffer:
         self.owner = owner
         self.name = f"buffer {serial}"
         self.alive = True
-        self.bytes = bytearray(random.Random(serial).randbytes(spec.nbytes + 2 * spec.guard))  # noqa: S311  # noise
+        self.bytes = bytearray(random.Random(serial).randbytes(spec.nbytes + 2 * spec.guard))  # noise
 
     @property
     def payload(self) -> memoryview:

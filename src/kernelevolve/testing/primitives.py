@@ -5,7 +5,7 @@ The latter exist because the isolation of candidates can only be tested with can
 - ``program_id(axis)``, ``num_programs(axis)``: this group's index, and the grid's size, along an axis from 0 to 2.
 - ``load(x, i)``, ``store(x, i, value)``: element `i` counted from the start of `x` without a bounds check, as a pointer
   in C: it may be in a guard zone. Outside the allocation it is a device fault.
-- ``unstable()``: how many launches ran before in this session: a result that depends on it differs from run to run.
+- ``unstable()``: how often the bound plan ran before: a result that depends on it differs from run to run.
 - ``crash()``: the process dies of a segmentation fault. ``spin()``: never returns.
 - ``fault()``: an illegal access that the device reports. ``lose_device()``: the device drops off the bus.
 - ``hog(nbytes)``: takes and keeps so much of the host's memory. ``say(text)``: prints to the process's standard output.
@@ -39,8 +39,8 @@ class Primitives:
         self.group: tuple[int, ...] = (0,)
         self.grid: tuple[int, ...] = (1,)
         self.buffers: Sequence[ReferenceBuffer] = ()
-        #: Launches that ran before this one.
-        self.launches = 0
+        #: How often the plan that runs now ran before.
+        self.runs = 0
         self._hoard: list[Array] = []
 
     def namespace(self) -> Mapping[str, Callable[..., Any]]:
@@ -50,7 +50,7 @@ class Primitives:
             "num_programs": lambda axis: self.grid[axis] if axis < len(self.grid) else 1,
             "load": lambda array, index: self._cell(array, index)[0],
             "store": self._store,
-            "unstable": lambda: self.launches,
+            "unstable": lambda: self.runs,
             "crash": _crash,
             "fault": _fault,
             "lose_device": _lose_device,

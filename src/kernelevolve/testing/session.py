@@ -13,11 +13,11 @@ import builtins
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from kernelevolve.accelerator import Artifact, Buffer, BufferSpec, Call, Device, Program, Sample, Source
 from kernelevolve.expressions import Expression, ExpressionError
@@ -68,6 +68,8 @@ class _Call:
     program: _Program
     bound: tuple[_Bound, ...]
     buffers: tuple[ReferenceBuffer, ...]
+    #: Counts the runs of this call.
+    runs: Iterator[int] = field(factory=itertools.count)
 
 
 class ReferenceSession:
@@ -80,6 +82,7 @@ class ReferenceSession:
         self._queue: list[_Call] = []
         self._allocated = 0
         self._serial = itertools.count()
+        self._launches = 0
         self._samples = 0
         self._cold = True
         self._primitives = Primitives()
@@ -239,6 +242,7 @@ class ReferenceSession:
     def _run(self, call: _Call) -> None:
         self._cold = False
         self._primitives.buffers = call.buffers
+        self._primitives.runs = next(call.runs)
         for one in call.bound:
             try:
                 self._run_groups(one)
@@ -256,14 +260,14 @@ class ReferenceSession:
 
     def _run_groups(self, one: _Bound) -> None:
         axes = [range(size) for size in one.launch.grid]
-        if self._primitives.launches % 2:  # groups have no order: a kernel that counts on one is wrong every other time
+        if self._launches % 2:  # groups have no order: a kernel that counts on one is wrong every other time
             axes = [axis[::-1] for axis in axes]
         self._primitives.grid = one.launch.grid
         with np.errstate(all="ignore"):
             for group in itertools.product(*axes):
                 self._primitives.group = group
                 one.entry(*(_poisoned(a.nbytes) if isinstance(a, _Local) else a for a in one.arguments))
-        self._primitives.launches += 1
+        self._launches += 1
 
 
 def _argument(argument: Argument, dtypes: Mapping[str, str], buffers: Mapping[str, ReferenceBuffer]) -> Any:

@@ -74,3 +74,13 @@ def test_what_was_mended_far_down_is_reached_through_what_is_wrong() -> None:
     policy, archive = TreeSearch(epsilon=0.0), Archive()
     insert(policy, archive, Entry(0, 0.0), Entry(1, 0.0, parent=0), Entry(2, 0.0, parent=0), Entry(3, 0.01, parent=1))
     assert {choice.parent for choice in policy.select(archive, Random(0), 1)} == {3}
+
+
+def test_no_node_is_widened_beyond_the_most_children() -> None:
+    policy, archive = TreeSearch(width=100.0, most=3, epsilon=0.0), Archive()
+    insert(policy, archive, Entry(0, 1.0))
+    for number in range(1, 40):
+        (choice,) = policy.select(archive, Random(0), 1)
+        insert(policy, archive, Entry(number, 1.0, parent=choice.parent))
+    parents = [archive.parent(number) for number in range(1, 40)]
+    assert max(parents.count(parent) for parent in parents) == 3

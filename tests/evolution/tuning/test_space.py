@@ -86,6 +86,7 @@ def test_a_sample_gives_up_where_valid_configurations_are_too_rare():
     [
         (lambda: Space.from_values({"x": []}), ValueError, "tunable 'x' has no values"),
         (lambda: Space.from_values({"x": [1]}, lambda _: False), ValueError, "space over x is empty"),
+        (lambda: Space.from_values({"x": range(40_000)}), ValueError, "has 40000 values; 32767 is the most"),
         (lambda: Space.from_values({"x": [1]}, limit=0), ValueError, "limit is 0"),
         (lambda: Space.from_values({"x": [None]}), TypeError, "NoneType"),
         (lambda: Space.from_values({"x": [float("nan")]}), ValueError, "not finite"),

@@ -16,7 +16,7 @@ VALUES = st.one_of(
     st.just([-1, 0, 1]),
     st.just([0.5, 1.0, 2.0]),
 )
-SPACES = st.dictionaries(st.sampled_from("abcd"), VALUES, min_size=1, max_size=4).map(Space.from_values)
+SPACES = st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1, max_size=3).map(Space.from_values)
 
 
 def seconds(configuration, seed=0):
@@ -37,7 +37,7 @@ def run(tuner, evaluations, measure=seconds):
     return asked
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SPACES, st.integers(0, 99))
 def test_it_asks_every_configuration_exactly_once_and_then_nothing(space, seed):
     tuner = Tuner(space, seed=seed)
@@ -47,10 +47,10 @@ def test_it_asks_every_configuration_exactly_once_and_then_nothing(space, seed):
     assert tuner.ask() is None
     times = [t for t in map(seconds, asked) if t is not None]
     assert (tuner.best is None) == (not times)
-    assert not times or tuner.best[1] == pytest.approx(min(times))
+    assert not times or tuner.best[1] == min(times)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SPACES, st.integers(0, 99), st.integers(0, 40), st.integers(1, 10))
 def test_telling_a_history_resumes_where_it_ended(space, seed, before, after):
     original = Tuner(space, seed=seed)
@@ -62,7 +62,7 @@ def test_telling_a_history_resumes_where_it_ended(space, seed, before, after):
     assert resumed.best == original.best
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SPACES, st.integers(0, 99), st.integers(2, 8))
 def test_several_asks_may_be_outstanding(space, seed, width):
     tuner = Tuner(space, seed=seed)
@@ -74,7 +74,7 @@ def test_several_asks_may_be_outstanding(space, seed, width):
     assert len({repr(c) for c in done}) == len(done) == len(space)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SPACES, st.data())
 def test_the_start_is_asked_first_and_only_once(space, data):
     start = space[data.draw(st.integers(0, len(space) - 1))]
@@ -155,11 +155,11 @@ def test_it_finds_fast_configurations_where_hardly_any_is_valid():
 
     assert np.mean([measure(c) is not None for c in space]) < 0.04
     best = []
-    for seed in range(3):
+    for seed in range(2):
         tuner = Tuner(space, seed=seed)
         run(tuner, 120, measure)
         best.append(tuner.best[1])
-    assert best == pytest.approx([0.1] * 3)
+    assert best == pytest.approx([0.1] * 2)
 
 
 def test_a_sampled_space_is_searched_beyond_its_sample():
@@ -208,7 +208,7 @@ def fractions(order, times):
 
 def test_it_beats_random_search_by_a_wide_margin_on_synthetic_landscapes():
     ours, chance = [], []
-    for seed in range(8):
+    for seed in range(5):
         space, times = landscape(seed)
         tuner = Tuner(space, seed=seed)
         order = []

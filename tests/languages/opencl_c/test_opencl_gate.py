@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a sample on one line reads better than C in pieces
 """Hostile sources, each named after its row of the catalogue of known cheats, and honest ones that must pass."""
 
 import time
@@ -42,6 +43,34 @@ HOSTILE = {
     ),
     "B2 two stars": ("pointer", kernel("__global float **p; y[i] = **p;")),
     "B2 a difference of pointers is a number": ("pointer", kernel("y[i] = *(__global float *)(y - x + 64);")),
+    "B2 an address through a typedef": ("pointer", "typedef __global float *p_t;\n" + kernel("y[i] = *(p_t)4096;")),
+    "B2 an address through a macro of a type": ("macro", "#define P __global float *\n" + kernel("y[i] = *(P)4096;")),
+    "B2 an address through a macro of a cast": (
+        "macro",
+        "#define P(n) ((__global float *)(n))\n" + kernel("y[i] = *P(4096);"),
+    ),
+    "B2 an address through a struct": ("pointer", kernel("struct { __global float *p; } s; s.p = 4096; y[i] = *s.p;")),
+    "B2 an address through an array of pointers": (
+        "pointer",
+        kernel("__global float *p[2]; p[0] = 4096; y[i] = p[0][0];"),
+    ),
+    "A8 a variable that a macro declares": (
+        "program-scope",
+        "#define G __global int calls = 0\nG;\n" + kernel("y[i] = calls++;"),
+    ),
+    "A8 a variable behind a constant in a macro": (
+        "macro",
+        "#define G int a = 1; __global int\n__constant G calls = 0;\n" + kernel("y[i] = calls++;"),
+    ),
+    "A8 a variable behind a function in a macro": (
+        "program-scope",
+        "#define G int f(void) { return 1; } __global int\n__constant G calls = 0;\n" + kernel("y[i] = calls++;"),
+    ),
+    "A8 a variable behind a qualifier in a macro": (
+        "program-scope",
+        "#define G __global\nG int calls = 0;\n" + kernel("y[i] = calls++;"),
+    ),
+    "E7 an attribute in a macro": ("macro", "#define A __attribute__((constructor))\nA void f(void) {}\n" + kernel("")),
     "B9 a file is read with include": ("include", '#include "/etc/passwd"\n' + kernel("y[i] = x[i];")),
     "B9 include with a comment before its name": ("directive", "/**/ # /* x */ include <opencl-c.h>\n" + kernel("")),
     "B9 include split over two lines": ("directive", "#inc\\\nlude <a.h>\n" + kernel("")),
@@ -85,7 +114,7 @@ HOSTILE = {
     "K4 a billion laughs": (
         "macro",
         "#define A0 1+1+1+1+1+1+1+1+1+1\n"
-        + "".join(f"#define A{n} {'A%d+' % (n - 1) * 9}A{n - 1}\n" for n in range(1, 12))
+        + "".join(f"#define A{n} {f'A{n - 1}+' * 9}A{n - 1}\n" for n in range(1, 12))
         + kernel("y[i] = A11;"),
     ),
     "K4 a bomb through nested arguments": (
@@ -102,7 +131,7 @@ HOSTILE = {
     "K4 too many macros": ("macro", "".join(f"#define M{n} {n}\n" for n in range(200)) + kernel("")),
     "syntax error": ("syntax", kernel("y[i] = ;")),
     "missing brace": ("syntax", "__kernel void k(__global float *y) { y[0] = 1;"),
-    "a letter that looks like another": ("characters", kernel("y[i] = х[i];")),
+    "a letter that looks like another": ("characters", kernel("y[i] = \u0445[i];")),
     "a function that takes a built-in's name": (
         "name",
         "float exp(float a) { return a; }\n" + kernel("y[i] = exp(x[i]);"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -107,6 +108,15 @@ class Machine:
         entries = OpenCLC().entries(kernel.body)
         plan = make_plan(kernel, sample.problem, workload, configuration, entries, FACTS)
         return self._run(plan, inputs(sample.problem, workload))
+
+    def expected(self, sample: Sample, workload: Workload) -> np.ndarray:
+        """What the problem's reference says, flattened."""
+        values = {name: torch.from_numpy(value) for name, value in inputs(sample.problem, workload).items()}
+        scalars = {scalar.name: scalar.value for scalar in sample.problem.scalars}
+        known = {**values, **scalars, **workload.axes}
+        wanted = inspect.signature(sample.problem.reference).parameters
+        result = sample.problem.reference(**{name: known[name] for name in wanted})
+        return (result[0] if isinstance(result, tuple) else result).numpy().ravel()
 
     def _program(self, plan: LaunchPlan) -> Any:
         import pyopencl as cl

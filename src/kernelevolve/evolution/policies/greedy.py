@@ -43,13 +43,19 @@ class Greedy:
             self.inserted(archive, number)
 
     def select(self, archive: Archive, rng: Random, count: int) -> tuple[Choice, ...]:
-        return tuple(Choice(self._one(archive, rng, self._leaders)) for _ in range(count))
+        return tuple(Choice(self._one(archive, rng)) for _ in range(count))
 
     def mate(self, archive: Archive, rng: Random, choice: Choice) -> int | None:
         others = [leader for leader in self._leaders if leader[1] != choice.parent]
-        return self._one(archive, rng, others) if others else other_than(archive, rng, choice.parent)
+        if not others or rng.random() < self.epsilon:
+            return other_than(archive, rng, choice.parent)
+        return _by_rank(rng, others)
 
-    def _one(self, archive: Archive, rng: Random, leaders: list[tuple[float, int]]) -> int:
-        if not leaders or rng.random() < self.epsilon:
+    def _one(self, archive: Archive, rng: Random) -> int:
+        if not self._leaders or rng.random() < self.epsilon:
             return archive.any(rng)
-        return weighted(rng, leaders, [1 / rank for rank in range(1, len(leaders) + 1)])[1]
+        return _by_rank(rng, self._leaders)
+
+
+def _by_rank(rng: Random, leaders: list[tuple[float, int]]) -> int:
+    return weighted(rng, leaders, [1 / rank for rank in range(1, len(leaders) + 1)])[1]

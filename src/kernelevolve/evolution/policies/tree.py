@@ -1,9 +1,9 @@
 """Tree search: candidates form a tree by parenthood, and UCT descends it.
 
-A node is widened while it has fewer children than `width` x visits**`growth` (progressive widening, Coulom 2007,
-"Computing Elo ratings of move patterns"); otherwise the descent goes on to the child with the highest upper confidence
-bound (Kocsis and Szepesvari, "Bandit based Monte-Carlo planning", 2006). The value of a node is the mean over its
-subtree of fitness relative to the best, on a logarithmic scale.
+A node is widened while it has fewer children than `most` and than `width` x visits**`growth` (progressive widening,
+Coulom 2007, "Computing Elo ratings of move patterns"); otherwise the descent goes on to the child with the highest
+upper confidence bound (Kocsis and Szepesvari, "Bandit based Monte-Carlo planning", 2006). The value of a node is the
+mean over its subtree of fitness on a logarithmic scale around the baseline.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class TreeSearch:
 
     exploration: float = field(default=0.1, validator=validators.ge(0.0))
     width: float = field(default=1.0, validator=validators.gt(0.0))
+    #: Children beyond which no node is widened: it bounds what one step of the descent costs, whatever the tree's size.
+    most: int = field(default=128, validator=validators.ge(1))
     #: Chance of any right candidate at all, so that no part of the tree is closed for good.
     epsilon: float = field(default=0.02, validator=[validators.ge(0.0), validators.le(1.0)])
     growth: float = field(default=0.5, validator=[validators.gt(0.0), validators.lt(1.0)])
@@ -102,7 +104,7 @@ class TreeSearch:
         node = self._most_promising(roots, sum(self._visits[root] for root in roots))
         while True:
             living = self._living_children(node)
-            wide = self._children[node] >= self.width * self._visits[node] ** self.growth
+            wide = self._children[node] >= min(self.most, self.width * self._visits[node] ** self.growth)
             # A node that is wrong itself is left for what mended it; it is chosen only while nothing has.
             if not living or (self._own[node] > 0 and not wide):
                 return node

@@ -68,11 +68,18 @@ class FeatureMap:
 
     def __call__(self, codes: Codes) -> Matrix:
         """Features of rows of codes, shape (rows, width)."""
-        columns = [table[codes[:, tunable]] for tunable, table in enumerate(self.tables)]
+        matrix = np.empty((len(codes), self.width))
+        column = 0
+        for tunable, table in enumerate(self.tables):
+            matrix[:, column : column + table.shape[1]] = table[codes[:, tunable]]
+            column += table.shape[1]
+        used = {tunable for product in self.products for tunable in product.tunables}
+        logs = {tunable: _log_product(codes, self.logarithms, (tunable,)) for tunable in used}
         for product in self.products:
-            total = _log_product(codes, self.logarithms, product.tunables)
-            columns.append(((total - product.low) / (product.high - product.low))[:, None])
-        return np.concatenate(columns, axis=1) if columns else np.zeros((len(codes), 0))
+            total = np.sum([logs[tunable] for tunable in product.tunables], axis=0)
+            matrix[:, column] = (total - product.low) / (product.high - product.low)
+            column += 1
+        return matrix
 
 
 def misalignment(space: Space, codes: Codes) -> npt.NDArray[np.float64]:

@@ -25,7 +25,7 @@ _FIT_STEPS: Final = 25
 #: would then count for nothing.
 _DOUBT: Final = 1e-4
 _DOUBT_DEVIATION: Final = 0.3
-#: Evaluations used in a fit, half of them the lowest (fastest, or failed): bounds the cost, and those matter most.
+#: Evaluations used in a fit, half of them the fastest (or of the rarer outcome): bounds the cost; those matter most.
 _FIT_POINTS: Final = 150
 
 
@@ -105,12 +105,15 @@ class Model:
         """Fit the hyperparameters of both processes to what was told so far."""
         count = len(self._pool.history)
         self._next_fit = max(count + _REFIT_LEAST, int(count * _REFIT_GROWTH))
-        self._hyper = self._fitted(self._hyper, self._pool.successes, np.array(self._pool.log_seconds))
+        values = np.array(self._pool.log_seconds)
+        self._hyper = self._fitted(self._hyper, self._pool.successes, values, order=values)
         if self._pool.failures:
-            self._outcome_hyper = self._fitted(self._outcome_hyper, self._pool.history, self._outcomes())
+            outcomes = self._outcomes()
+            rare_first = outcomes if outcomes.mean() > 0.5 else -outcomes
+            self._outcome_hyper = self._fitted(self._outcome_hyper, self._pool.history, outcomes, order=rare_first)
 
-    def _fitted(self, start: Hyperparameters, indices: list[int], values: Matrix) -> Hyperparameters:
-        chosen = self._fit_points(values)
+    def _fitted(self, start: Hyperparameters, indices: list[int], values: Matrix, order: Matrix) -> Hyperparameters:
+        chosen = self._fit_points(order)
         features = self._features(self._pool.codes[np.array(indices)[chosen]])
         standard = (values[chosen] - values.mean()) / (float(values.std()) or 1.0)
         return hyperparameters.fit(start, features, standard, steps=_FIT_STEPS)
@@ -119,13 +122,14 @@ class Model:
         """1 for each success told and 0 for each failure, in order."""
         return np.where(np.isin(self._pool.history, self._pool.failures), 0.0, 1.0)
 
-    def _fit_points(self, values: Matrix) -> Indices:
-        if len(values) <= _FIT_POINTS:
-            return np.arange(len(values))
-        ranked = np.argsort(values, kind="stable")
-        fast, rest = ranked[: _FIT_POINTS // 2], ranked[_FIT_POINTS // 2 :]
-        drawn = self._rng().choice(rest, _FIT_POINTS - len(fast), replace=False)
-        return np.concatenate([fast, drawn])
+    def _fit_points(self, order: Matrix) -> Indices:
+        """Which observations to fit to: the lowest of `order` and a random part of the rest."""
+        if len(order) <= _FIT_POINTS:
+            return np.arange(len(order))
+        ranked = np.argsort(order, kind="stable")
+        lowest, rest = ranked[: _FIT_POINTS // 2], ranked[_FIT_POINTS // 2 :]
+        drawn = self._rng().choice(rest, _FIT_POINTS - len(lowest), replace=False)
+        return np.concatenate([lowest, drawn])
 
     def _condition(self, former: Indices) -> _Snapshot:
         pool = self._pool
@@ -136,7 +140,7 @@ class Model:
         observed = self._features(pool.codes[pool.successes])
         posterior = Posterior(self._hyper, observed, np.array(pool.log_seconds), view)
         self._fastest = best[0]
-        slots = {int(index): slot for slot, index in enumerate(active)}
+        slots = dict(zip(active.tolist(), range(len(active)), strict=True))
         return _Snapshot(active, slots, posterior, self._feasibility(view))
 
     def _feasibility(self, candidates: Matrix) -> Feasibility | None:

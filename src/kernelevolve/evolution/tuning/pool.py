@@ -48,7 +48,7 @@ class Pool:
                     fresh.append(row)
             indices.append(index)
         if fresh:
-            self.codes = np.concatenate([self.codes, np.array(fresh, self.codes.dtype)])
+            self.codes = np.concatenate([self.codes, np.asfortranarray(np.array(fresh, self.codes.dtype))])
             self.taken = np.concatenate([self.taken, np.zeros(len(fresh), bool)])
             self.told = np.concatenate([self.told, np.zeros(len(fresh), bool)])
         return indices

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 import attrs
 import numpy as np
@@ -19,9 +20,13 @@ Value = int | float | bool | str
 Configuration = Mapping[str, Value]
 Codes = npt.NDArray[np.int16]
 
-#: Draws of a sampled space per configuration wanted, before it is taken that hardly any configuration is valid.
-_DRAWS_PER_CONFIGURATION = 20
-_BLOCK = 4096
+#: Draws of a sampled space per configuration wanted, and at most, after which it is made of the valid ones met: a
+#: second or two where the predicate refuses nearly everything.
+_DRAWS_PER_CONFIGURATION: Final = 20
+_DRAWS: Final = 1_000_000
+_BLOCK: Final = 4096
+#: Values of one tunable that fit the codes.
+_MOST_VALUES: Final = int(np.iinfo(np.int16).max)
 
 
 def _identity(value: Value) -> tuple[bool, Value]:
@@ -56,6 +61,9 @@ def _domain(name: str, values: Iterable[object]) -> tuple[Value, ...]:
         distinct.setdefault(_identity(checked), checked)
     if not distinct:
         message = f"tunable {name!r} has no values; it needs at least one"
+        raise ValueError(message)
+    if len(distinct) > _MOST_VALUES:
+        message = f"tunable {name!r} has {len(distinct)} values; {_MOST_VALUES} is the most"
         raise ValueError(message)
     return tuple(sorted(distinct.values(), key=_order))
 
@@ -222,7 +230,7 @@ def _sample(
     rng = np.random.default_rng(seed)
     sizes = [len(domain) for domain in domains]
     rows: dict[tuple[int, ...], None] = {}
-    for _ in range(0, limit * _DRAWS_PER_CONFIGURATION, _BLOCK):
+    for _ in range(0, min(_DRAWS, limit * _DRAWS_PER_CONFIGURATION), _BLOCK):
         for row in map(tuple, rng.integers(0, sizes, size=(_BLOCK, len(sizes))).tolist()):
             if row in rows:
                 continue

@@ -51,11 +51,6 @@ class Posterior:
         self._mean_ones = self._ones.astype(np.float32) @ known
         self._mean_values = self._values.astype(np.float32) @ known
 
-    @property
-    def size(self) -> int:
-        """Number of candidates."""
-        return len(self._candidates)
-
     def correlations(self, features: Matrix) -> Single:
         """Prior correlation of configurations, by their features (n, d), with every candidate, shape (n, m)."""
         scaled = self._scaled(features).astype(np.float32)

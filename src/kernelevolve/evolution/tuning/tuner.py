@@ -43,13 +43,12 @@ class Tuner:
         self._design = Design(space, self._features, seed=seed)
         self._start = None if start is None else self._pool.index(start)
         self._model: Model | None = None
+        self._best: tuple[Configuration, float] | None = None
 
     @property
     def best(self) -> tuple[Configuration, float] | None:
         """The fastest configuration told and its seconds; None before the first success."""
-        if not self._pool.successes:
-            return None
-        return self._pool.configuration(self._pool.fastest(1)[0]), math.exp(min(self._pool.log_seconds))
+        return self._best
 
     def ask(self) -> Configuration | None:
         """A configuration neither asked nor told before; None when there is none left."""
@@ -71,6 +70,8 @@ class Tuner:
         index = self._pool.index(configuration)
         log_seconds = None if seconds is None else math.log(seconds)
         self._pool.record(index, log_seconds)
+        if seconds is not None and (self._best is None or seconds < self._best[1]):
+            self._best = self._pool.configuration(index), seconds
         if self._model is not None:
             self._model.learn(index, log_seconds)
         elif len(self._pool.history) >= _DESIGN and self._pool.successes:

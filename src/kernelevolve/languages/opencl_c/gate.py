@@ -1,7 +1,7 @@
-"""The gate: what an OpenCL C source must not contain, found on its tokens and its syntax tree before anything runs.
+"""The gate: what an OpenCL C source must not contain, found on its tokens and syntax tree before anything runs.
 
-It allows what kernels need rather than listing what attacks use: functions are the language's or the file's, state lives in
-buffers, and control flow is structured. The rules are named, so that a rejection says which one it was.
+It allows what kernels need rather than listing what attacks use: functions are the language's or the file's, state
+lives in buffers, and control flow is structured. The rules are named, so that a rejection says which one it was.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from attrs import frozen
 from tree_sitter import Node
 
 from kernelevolve.languages.opencl_c.lexing import Token, line_at
-from kernelevolve.languages.opencl_c.names import BUILTINS, FORBIDDEN, KEYWORDS, RESERVED_OK, TYPES
+from kernelevolve.languages.opencl_c.names import BUILTINS, FORBIDDEN, KEYWORDS, RESERVED_OK, TYPES, words
 from kernelevolve.languages.opencl_c.pointers import check_pointers
 from kernelevolve.languages.opencl_c.preprocessor import Macro, check_macros, read_directives
 from kernelevolve.languages.opencl_c.source import Source
 from kernelevolve.outcome import Rejected
 
-MAX_TOKENS: Final = 20_000
 MAX_DEPTH: Final = 100
-MAX_BRACKETS: Final = 48
 #: Attributes that say how to compile or lay out, and nothing about linkage or sections.
 ATTRIBUTES: Final = frozenset(
-    "reqd_work_group_size work_group_size_hint vec_type_hint always_inline noinline aligned packed opencl_unroll_hint "
-    "intel_reqd_sub_group_size".split()
+    words(
+        "reqd_work_group_size work_group_size_hint vec_type_hint always_inline noinline aligned packed "
+        "opencl_unroll_hint intel_reqd_sub_group_size"
+    )
 )
 #: Names of types that the file does not declare: ``x_t`` (an element type), or a tunable such as ``ACC``.
 _TYPE_LIKE: Final = re.compile(r"[a-z]\w*_t[0-9]*|[A-Z][A-Z0-9_]*")
@@ -43,9 +43,6 @@ def check(source: Source) -> None:
     """Return if `source` may be compiled and run. Raises `Rejected` with rule and line."""
     text = source.text
     tokens = source.tokens
-    if len(tokens) > MAX_TOKENS:
-        raise Rejected(f"{len(tokens)} tokens; at most {MAX_TOKENS} are allowed", rule="size", line=1)
-    _check_brackets(tokens, text)
     lines = [line_at(text, token.start) for token in tokens if token.kind == "directive"]
     directives = read_directives(tokens, lines)
     macros = check_macros(directives, tokens)
@@ -80,21 +77,6 @@ def _check_word(token: Token, where: int | str) -> None:
         return
     line = where if isinstance(where, int) else line_at(where, token.start)
     raise _fail(line, rule, message)
-
-
-def _check_brackets(tokens: Sequence[Token], text: str) -> None:
-    depth = 0
-    for token in tokens:
-        if token.text in _OPENING:
-            depth += 1
-            if depth > MAX_BRACKETS:
-                raise _fail(line_at(text, token.start), "depth", f"brackets nest deeper than {MAX_BRACKETS}")
-        elif token.text in _CLOSING:
-            depth -= 1
-
-
-_OPENING: Final = frozenset("([{")
-_CLOSING: Final = frozenset(")]}")
 
 
 def _check_attributes(tokens: Sequence[Token], text: str) -> None:
@@ -186,7 +168,10 @@ class _Checker:
 
     def _check_declaration(self, node: Node) -> None:
         text = self.source
-        declarators = [child for child in node.children_by_field_name("declarator")]
+        for inner in text.walk(node):
+            if inner.type in ("identifier", "type_identifier") and text.of(inner) in self.macros:
+                self._check_named(inner, self.macros[text.of(inner)])
+        declarators = node.children_by_field_name("declarator")
         if declarators and all(_is_prototype(child) for child in declarators):
             for child in declarators:
                 name = _declared_name(text, child)
@@ -194,12 +179,20 @@ class _Checker:
                     what = f"function {name} is declared and not defined in this file; nothing is linked to it"
                     raise self.fail(node, "linkage", what)
             return
-        words = {text.of(child) for child in node.children if child.type == "type_qualifier"}
-        if declarators and not words & {"__constant", "constant"}:
+        qualifiers = {text.of(child) for child in node.children if child.type == "type_qualifier"}
+        if declarators and not qualifiers & {"__constant", "constant"}:
             what = "a variable outside a function would outlive a launch; only __constant tables may stand there"
             raise self.fail(node, "program-scope", what)
         for declarator in declarators:
             self._check_constant(declarator)
+
+    def _check_named(self, node: Node, macro: Macro) -> None:
+        """A macro in a declaration outside functions may be a number there, and nothing that declares more."""
+        parent = node.parent
+        whole = parent is not None and parent.type == "declaration"
+        if whole or any(token.text in _STRUCTURE for token in macro.body):
+            what = f"macro {macro.name} may not declare anything outside functions; write the declaration out"
+            raise self.fail(node, "program-scope", what)
 
     def _check_constant(self, declarator: Node) -> None:
         value = declarator.child_by_field_name("value")
@@ -232,13 +225,13 @@ class _Checker:
         body = macro.body
         for index, token in enumerate(body):
             called = index + 1 < len(body) and body[index + 1].text == "("
-            if token.text in ("static", "goto", "auto", "register"):
+            if token.text in ("static", "__attribute__", "auto", "register"):
                 raise _fail(
                     macro.line, "macro", f"macro {macro.name} hides {token.text}; write it where it takes effect"
                 )
             if token.kind != "word" or not called or token.text in KEYWORDS or token.text in TYPES:
                 continue
-            if not self._known(token.text) and token.text != "__attribute__":
+            if not self._known(token.text):
                 what = (
                     f"macro {macro.name} calls {token.text}, which is neither defined here nor a function of OpenCL C"
                 )
@@ -262,19 +255,24 @@ class _Checker:
             raise self.fail(node, "linkage", "functions are declared outside of functions")
 
 
+_STRUCTURE: Final = frozenset(("{", "}", ";", *KEYWORDS))
 _INTERESTING: Final = frozenset(
-    "call_expression cast_expression storage_class_specifier function_declarator init_declarator assignment_expression "
-    "pointer_declarator abstract_pointer_declarator array_declarator union_specifier pointer_expression "
-    "parameter_declaration declaration".split()
+    words(
+        "call_expression cast_expression storage_class_specifier function_declarator init_declarator "
+        "type_definition field_declaration assignment_expression pointer_declarator abstract_pointer_declarator array_declarator union_specifier pointer_expression "
+        "parameter_declaration declaration"
+    )
 )
 _TOP: Final = frozenset(
-    "function_definition type_definition struct_specifier enum_specifier union_specifier comment ;".split()
+    words("function_definition type_definition struct_specifier enum_specifier union_specifier comment ;")
 )
-_BLOCKS: Final = frozenset("preproc_if preproc_ifdef preproc_else preproc_elif preproc_elifdef".split())
+_BLOCKS: Final = frozenset(words("preproc_if preproc_ifdef preproc_else preproc_elif preproc_elifdef"))
 #: What stands in a block as its condition.
 _CONDITIONS: Final = frozenset(
-    "identifier number_literal binary_expression unary_expression parenthesized_expression preproc_defined "
-    "call_expression char_literal".split()
+    words(
+        "identifier number_literal binary_expression unary_expression parenthesized_expression preproc_defined "
+        "call_expression char_literal"
+    )
 )
 
 

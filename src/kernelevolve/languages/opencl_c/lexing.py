@@ -30,7 +30,7 @@ _COMMENT_JOINED: Final = re.compile(r"\\\s*\Z")
 
 
 class Token(NamedTuple):
-    """One token: its kind (``word``, ``number``, ``string``, ``punctuation``, ``directive``…), text, and first character."""
+    """One token: its kind (``word``, ``number``, ``string``, ``punctuation``…), text, and first character."""
 
     kind: str
     text: str

@@ -1,4 +1,4 @@
-"""The words of OpenCL C: keywords, types, and the built-in functions a kernel may call (OpenCL C 3.0, sections 6.3 to 6.15).
+"""The words of OpenCL C: keywords, types, and the functions a kernel may call (OpenCL C 3.0, sections 6.3 to 6.15).
 
 An allow-list: a name that is missing here is a function that no kernel of a candidate reaches.
 """
@@ -16,16 +16,23 @@ __all__ = [
     "SCALARS",
     "TYPES",
     "WIDTHS",
+    "words",
 ]
 
 from typing import Final
 
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of `text`."""
+    return tuple(text.split())
+
+
 WIDTHS: Final = ("2", "3", "4", "8", "16")
 SCALARS: Final = (
-    ("char", "uchar", "short", "ushort", "int", "uint", "long", "ulong")
-    + ("float", "double", "half")
-)  # fmt: skip
-_ALIASES: Final = frozenset("void bool size_t ptrdiff_t intptr_t uintptr_t unsigned signed".split())
+    *("char", "uchar", "short", "ushort", "int", "uint", "long", "ulong"),
+    *("float", "double", "half"),
+)
+_ALIASES: Final = frozenset(words("void bool size_t ptrdiff_t intptr_t uintptr_t unsigned signed"))
 #: Every type name of the language; images, samplers, events, pipes and queues are not among them.
 TYPES: Final = frozenset((*SCALARS, *(f"{scalar}{width}" for scalar in SCALARS for width in WIDTHS))) | _ALIASES
 
@@ -38,8 +45,10 @@ QUALIFIERS: Final = {
 }
 
 KEYWORDS: Final = frozenset(
-    "if else for while do switch case default break continue return sizeof struct union enum typedef "
-    "const volatile restrict inline static extern auto register goto defined".split()
+    words(
+        "if else for while do switch case default break continue return sizeof struct union enum typedef "
+        "const volatile restrict inline static extern auto register goto defined"
+    )
 ) | frozenset(QUALIFIERS)
 
 _UNARY = (
@@ -58,7 +67,7 @@ _RELATIONAL = (
 NATIVE: Final = tuple(
     f"{prefix}_{name}"
     for prefix in ("native", "half")
-    for name in "cos divide exp exp2 exp10 log log2 log10 powr recip rsqrt sin sqrt tan".split()
+    for name in words("cos divide exp exp2 exp10 log log2 log10 powr recip rsqrt sin sqrt tan")
 )
 _ITEM = (
     "get_work_dim get_global_size get_global_id get_local_size get_enqueued_local_size get_local_id get_num_groups "
@@ -75,20 +84,22 @@ _SHUFFLES = "shuffle shuffle2 vec_step"
 _ATOMICS = tuple(
     f"{prefix}_{name}"
     for prefix in ("atomic", "atom")
-    for name in "add sub xchg inc dec cmpxchg min max and or xor".split()
+    for name in words("add sub xchg inc dec cmpxchg min max and or xor")
 ) + tuple(
     f"atomic_{name}{explicit}"
-    for name in "store load exchange compare_exchange_strong compare_exchange_weak "
-    "fetch_add fetch_sub fetch_or fetch_xor fetch_and fetch_min fetch_max init".split()
+    for name in words(
+        "store load exchange compare_exchange_strong compare_exchange_weak "
+        "fetch_add fetch_sub fetch_or fetch_xor fetch_and fetch_min fetch_max init"
+    )
     for explicit in ("", "_explicit")
 )
 _GROUP = tuple(
     f"{scope}_{name}"
     for scope in ("work_group", "sub_group")
-    for name in (
+    for name in words(
         "all any broadcast reduce_add reduce_min reduce_max scan_exclusive_add scan_exclusive_min scan_exclusive_max "
         "scan_inclusive_add scan_inclusive_min scan_inclusive_max"
-    ).split()
+    )
 )
 _SUBGROUP = (
     "get_sub_group_size get_max_sub_group_size get_num_sub_groups get_enqueued_num_sub_groups get_sub_group_id "
@@ -114,20 +125,22 @@ _STORES = tuple(f"vstore{width}" for width in WIDTHS) + tuple(
 
 #: Functions whose value depends on their arguments alone.
 PURE: Final = frozenset(
-    f"{_UNARY} {_BINARY} {_TERNARY} {_INTEGER} {_GEOMETRIC} {_RELATIONAL} {_ITEM} {_SHUFFLES}".split()
+    words(f"{_UNARY} {_BINARY} {_TERNARY} {_INTEGER} {_GEOMETRIC} {_RELATIONAL} {_ITEM} {_SHUFFLES}")
 ) | frozenset((*NATIVE, *_CONVERT, *_AS))
 
 #: Every function that a kernel may call beside its own.
 BUILTINS: Final = (
     PURE
-    | frozenset(f"{_SYNCHRONISE} {_POINTERS} {_SUBGROUP}".split())
+    | frozenset(words(f"{_SYNCHRONISE} {_POINTERS} {_SUBGROUP}"))
     | frozenset((*_ATOMICS, *_GROUP, *_LOADS, *_STORES))
 )
 
 #: Reserved identifiers (two underscores, or one and a capital) that are no more than what they say.
 RESERVED_OK: Final = frozenset(QUALIFIERS) | frozenset(
-    "__attribute__ __OPENCL_VERSION__ __OPENCL_C_VERSION__ __FAST_RELAXED_MATH__ __ENDIAN_LITTLE__ "
-    "__opencl_c_fp64 __opencl_c_subgroups __opencl_c_int64".split()
+    words(
+        "__attribute__ __OPENCL_VERSION__ __OPENCL_C_VERSION__ __FAST_RELAXED_MATH__ __ENDIAN_LITTLE__ "
+        "__opencl_c_fp64 __opencl_c_subgroups __opencl_c_int64"
+    )
 )
 
 #: Words that no kernel needs, with the rule each breaks and what to do instead.
@@ -139,9 +152,10 @@ FORBIDDEN: Final = {
     "extern": ("linkage", "define what is used in this file"),
     "enqueue_kernel": ("device-queue", "launches are declared in the header"),
     **dict.fromkeys(
-        ("pipe", "read_only", "write_only", "read_write", "__read_only", "__write_only", "__read_write")
-        + ("image1d_t", "image2d_t", "image3d_t", "image2d_array_t", "image1d_array_t", "image1d_buffer_t")
-        + ("sampler_t", "queue_t", "ndrange_t", "clk_event_t", "reserve_id_t"),
+        words(
+            "pipe read_only write_only read_write __read_only __write_only __read_write image1d_t image2d_t image3d_t "
+            "image2d_array_t image1d_array_t image1d_buffer_t sampler_t queue_t ndrange_t clk_event_t reserve_id_t"
+        ),
         ("object-types", "buffers are plain pointers here; pipes, images and queues do not exist"),
     ),
 }

@@ -80,9 +80,12 @@ def _check_indirection(source: Source, nodes: _Nodes) -> None:
             inner = node.child_by_field_name("declarator")
             if inner is not None and inner.type in ("pointer_declarator", "abstract_pointer_declarator"):
                 raise _fail(source, node, "pointer", "a pointer to a pointer is not allowed; buffers are flat")
-    for node in nodes.get("union_specifier", ()):
+            if inner is not None and inner.type == "array_declarator":
+                raise _fail(source, node, "pointer", "an array of pointers is not allowed; compute the offset instead")
+    for node in (*nodes.get("field_declaration", ()), *nodes.get("type_definition", ())):
         if any(inner.type == "pointer_declarator" for inner in source.walk(node)):
-            raise _fail(source, node, "pointer", "a union with a pointer would make an address of a number")
+            what = "a pointer in a struct, union or typedef hides where it comes from; write the pointer type out"
+            raise _fail(source, node, "pointer", what)
     for node in nodes.get("pointer_expression", ()):
         operand = node.child_by_field_name("argument")
         address = source.text[node.start_byte] == "&"

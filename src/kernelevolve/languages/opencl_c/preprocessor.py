@@ -136,11 +136,20 @@ def _parameters(tokens: Sequence[Token], name: str, line: int) -> tuple[str, ...
 def _check_balance(tokens: Iterable[Token], name: str, line: int) -> None:
     closing = {"(": ")", "[": "]", "{": "}"}
     stack: list[str] = []
+    before = ""
     for token in tokens:
         if token.text in closing:
             stack.append(closing[token.text])
         elif token.text in closing.values() and (not stack or stack.pop() != token.text):
             raise _fail(line, "macro", f"the brackets of macro {name} do not balance; a macro is a whole expression")
+        elif token.text == ";" and not stack:
+            message = f"macro {name} holds several statements; put them into do {{ … }} while (0)"
+            raise _fail(line, "macro", message)
+        elif token.text == ")" and before == "*":
+            raise _fail(line, "macro", f"macro {name} hides a pointer cast; write it where it takes effect")
+        before = token.text
+    if before == "*":
+        raise _fail(line, "macro", f"macro {name} hides a pointer type; write it where it takes effect")
     if stack:
         raise _fail(line, "macro", f"the brackets of macro {name} do not balance; it lacks {stack[-1]!r}")
 

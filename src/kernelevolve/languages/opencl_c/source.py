@@ -1,8 +1,8 @@
 """The syntax tree of one OpenCL C source, with offsets into the text as it was written.
 
-tree-sitter-c knows C and not OpenCL C. So it is shown the source with each OpenCL word replaced by a C word of at most the
-same length (``__global`` by ``const``, ``__kernel`` by ``static``), padded with spaces; comments, attributes and pragmas are
-blanked. Every offset and every line stays what it was, and all text is taken from the original.
+tree-sitter-c knows C and not OpenCL C. So it is shown the source with each OpenCL word replaced by a C word of at most
+the same length (``__global`` by ``const``, ``__kernel`` by ``static``), padded with spaces; comments, attributes and
+pragmas are blanked. Every offset and every line stays what it was, and all text is taken from the original.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ __all__ = ["Source", "parse"]
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Final
 
 import tree_sitter_c
 from attrs import field, frozen
@@ -20,6 +21,8 @@ from kernelevolve.languages.opencl_c.lexing import MAX_BYTES, Token, lex, line_a
 from kernelevolve.languages.opencl_c.names import QUALIFIERS
 from kernelevolve.outcome import Rejected
 
+MAX_TOKENS: Final = 20_000
+MAX_BRACKETS: Final = 48
 _parser = Parser(Language(tree_sitter_c.language()))
 
 
@@ -76,14 +79,34 @@ _CODE = frozenset({"function_definition", "declaration", "type_definition"})
 
 @lru_cache(maxsize=64)
 def parse(text: str) -> Source:
-    """Lex and parse `text`. Raises `Rejected` for what cannot be lexed or is too large; syntax errors stay in the tree."""
+    """Lex and parse `text`. Raises `Rejected` where that fails or it is too large; syntax errors stay in the tree."""
     if len(text) > MAX_BYTES:
         raise Rejected(f"{len(text)} characters of source; at most {MAX_BYTES} are allowed", rule="size", line=1)
     tokens = lex(text)
+    _check_size(text, tokens)
     masked, replaced, hints = _mask(text, tokens)
     tree = _parser.parse(masked.encode("ascii", "replace"))
     code = tuple(token for token in tokens if token.kind != "comment")
     return Source(text=text, tokens=code, tree=tree, replaced=replaced, hints=hints)
+
+
+def _check_size(text: str, tokens: list[Token]) -> None:
+    """Keep what would take a parser or a compiler long away from both."""
+    if len(tokens) > MAX_TOKENS:
+        raise Rejected(f"{len(tokens)} tokens; at most {MAX_TOKENS} are allowed", rule="size", line=1)
+    depth = 0
+    for token in tokens:
+        if token.text in _OPENING:
+            depth += 1
+            if depth > MAX_BRACKETS:
+                line = line_at(text, token.start)
+                raise Rejected(f"line {line}: brackets nest deeper than {MAX_BRACKETS}", rule="depth", line=line)
+        elif token.text in _CLOSING:
+            depth -= 1
+
+
+_OPENING: Final = frozenset("([{")
+_CLOSING: Final = frozenset(")]}")
 
 
 def _mask(text: str, tokens: list[Token]) -> tuple[str, dict[int, str], dict[int, int]]:

@@ -1,4 +1,4 @@
-"""Contractions: every item combines, along one loop, values that depend on its row with values that depend on its column.
+"""Contractions: every item combines, along one loop, values that depend on its row with values of its column.
 
 Matrix products are the example; distances, min-plus products and products with an epilogue have the same form.
 """
@@ -12,16 +12,16 @@ from collections.abc import Iterable
 from attrs import frozen
 from tree_sitter import Node
 
+from kernelevolve.problem import Problem
 from kernelevolve.proposers.recipes import tree
 from kernelevolve.proposers.recipes.entry import Entry, ItemId, host_expression
-from kernelevolve.proposers.recipes.lanes import Lanes, Value
+from kernelevolve.proposers.recipes.lanes import Lanes
 from kernelevolve.proposers.recipes.loops import CountedLoop, counted, declared_types
 from kernelevolve.proposers.recipes.reductions import Combination, combination
 from kernelevolve.proposers.recipes.skeleton import Skeleton
 from kernelevolve.proposers.recipes.strides import Stride, stride
 from kernelevolve.proposers.recipes.tree import NotAnalysableError, canonical, fresh, identifiers
 from kernelevolve.proposers.recipes.types import TypeNames
-from kernelevolve.problem import Problem
 
 
 @frozen
@@ -51,17 +51,16 @@ def contraction_slots(
     r, t = fresh("r", text), fresh("t", text)
     lanes = Lanes(entry.source, form.col.name, entry.pointers, types)
     lanes.vectors.update(form.results)
-    lanes.used.update(form.results.values())
-    slots = _names(entry, form, skeleton, {"r": r, "t": t})
+    declare = "\n".join(f"{lanes.vector(kind)} {name}_r[TM][TN];" for name, kind in form.results.items())
+    slots = _names(entry, form, skeleton, types, {"r": r, "t": t, "declare": declare})
     slots["host_k"] = ""
     if "packed" in skeleton.template:
         operand = _operand(entry, form)
         slots.update(_packing(entry, form, operand, problem, fresh("panel", text)))
         offset = f"{slots['panel']} + ({form.loop.variable} * (TN * LANES) + {t} * LANES)"
-        kind = slots["packed_kind"]
-        lanes.used.add(kind)
+        value = lanes.load(slots["packed_kind"], offset)
         where = [node for node in _loads(entry, form) if _same(entry, node, operand)]
-        lanes.replaced = {(n.start_byte, n.end_byte): Value(f"LOAD({kind}, {offset})", kind) for n in where}
+        lanes.replaced = {(n.start_byte, n.end_byte): value for n in where}
     lanes.discover([*form.context, *form.init, *form.after])
     lanes.discover(node for node in form.loop.body if node.start_byte not in form.combined)
     slots["context"] = lanes.statements(form.context)
@@ -69,7 +68,9 @@ def contraction_slots(
         [lanes.statements(form.init), *(f"{name}_r[{r}][{t}] = {name};" for name in form.results)]
     )
     slots["body"] = "\n".join(_body(lanes, form, r, t))
-    slots["recall"] = "\n".join(f"{kind}_v {name} = {name}_r[{r}][{t}];" for name, kind in form.results.items())
+    slots["recall"] = "\n".join(
+        f"{lanes.vector(kind)} {name} = {name}_r[{r}][{t}];" for name, kind in form.results.items()
+    )
     slots["after"] = lanes.statements(form.after)
     if "STORE(" not in slots["after"]:
         raise NotAnalysableError("no result is stored along the columns")
@@ -87,7 +88,7 @@ def _body(lanes: Lanes, form: _Form, r: str, t: str) -> Iterable[str]:
         yield lanes.combine(one, f"{one.name}_r[{r}][{t}]", form.results[one.name])
 
 
-def _names(entry: Entry, form: _Form, skeleton: Skeleton, made: dict[str, str]) -> dict[str, str]:
+def _names(entry: Entry, form: _Form, skeleton: Skeleton, types: TypeNames, made: dict[str, str]) -> dict[str, str]:
     row, col, loop = form.row, form.col, form.loop
     others = [one for one in entry.ids if one not in (row, col)]
     if others:
@@ -110,12 +111,11 @@ def _names(entry: Entry, form: _Form, skeleton: Skeleton, made: dict[str, str]) 
         "bound": entry.source.of(loop.bound),
         "grid": ", ".join(f'"{sizes[dimension]}"' for dimension in sorted(sizes)),
         "block": '"GROUP", "GROUP"',
-        "declare": "\n".join(f"{kind}_v {name}_r[TM][TN];" for name, kind in form.results.items()),
         "scalar": entry.text(entry.statements),
         "scalar_context": entry.text(form.context),
         "scalar_after": entry.text(form.after),
         "recall_one": "\n".join(
-            f"{kind}_l {name}_l;\n{name}_l.all = {name}_r[{made['r']}][{made['t']} / LANES];\n"
+            f"{types.real(kind)}l_t {name}_l;\n{name}_l.all = {name}_r[{made['r']}][{made['t']} / LANES];\n"
             f"const {kind} {name} = {name}_l.one[{made['t']} % LANES];"
             for name, kind in form.results.items()
         ),

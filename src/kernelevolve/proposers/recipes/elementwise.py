@@ -1,4 +1,4 @@
-"""Elementwise programs: neighbouring items do the same to neighbouring elements, with loops only where all go around alike."""
+"""Elementwise programs: neighbouring items do the same to neighbouring elements; loops go around alike for all."""
 
 from __future__ import annotations
 

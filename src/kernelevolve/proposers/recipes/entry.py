@@ -1,8 +1,8 @@
 """The canonical form of a kernel that recipes start from: which items there are, and what one item does, serially.
 
-A kernel file says what *one work-item* (or one work-group that shares a row) computes. `read_entry` takes the ids, the guards
-(``if (row >= rows) return;``) and any sharing among the items of a group out of the code; what remains is plain serial C for
-one item, over the ids as variables.
+A kernel file says what *one work-item* (or one work-group that shares a row) computes. `read_entry` takes the ids, the
+guards (``if (row >= rows) return;``) and any sharing among the items of a group out of the code; what remains is plain
+serial C for one item, over the ids as variables.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ __all__ = ["Entry", "ItemId", "host_expression", "read_entry"]
 import re
 from collections.abc import Iterator, Mapping
 
-from attrs import evolve
+from attrs import evolve, frozen
 from attrs import field as attribute
-from attrs import frozen
 from tree_sitter import Node
 
 from kernelevolve.expressions import ExpressionError, parse
@@ -100,7 +99,8 @@ def read_entry(kernel: Kernel, problem: Problem) -> Entry:
 
 
 def _without_comments(text: str) -> str:
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for token in lex(text):
         if token.kind == "comment":
             parts += (text[at : token.start], " ")

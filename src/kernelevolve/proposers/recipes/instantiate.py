@@ -83,23 +83,33 @@ def instantiate(kernel: Kernel, problem: Problem, workloads: Iterable[Workload],
     entry = read_entry(kernel, problem)
     for transform in skeleton.transforms:
         entry = _TRANSFORMS[transform](entry)
-    slots, kinds = _FORMS[skeleton.form](entry, skeleton, type_names(problem, workloads), problem)
+    types = type_names(problem, workloads)
+    slots, kinds = _FORMS[skeleton.form](entry, skeleton, types, problem)
     args = ", ".join(f'{name} = "{value}"' for name, value in entry.args.items())
     common = {
         "entry": entry.name,
         "prelude": entry.prelude,
         "parameters": ", ".join(entry.parameters),
-        "args": args,
-        "types": vector_types(kinds),
+        "args": f"args = {{ {args} }}" if args else "",
+        "types": "{{types}}",
+        "reciprocal": "{{reciprocal}}",
+        "when": _when(kernel, types.condition(entry.source.text) if kinds else ""),
     }
-    text = layout(fill(skeleton.template, {**common, **slots}, name))
-    text = text.replace("// args = {  }\n", "")
+    text = fill(skeleton.template, {**common, **slots}, name)
+    divides = "RECIPROCAL = [0, 1]" if "DIVIDE(" in text else ""
+    text = layout(fill(text, {"types": vector_types(kinds, text), "reciprocal": divides}, name))
     try:
         made = parse_kernel(text.strip() + "\n", name=f"recipe {name}")
     except KernelFileError as error:
         raise NotAnalysableError(str(error)) from None
     _check_names(made, entry, problem)
     return made
+
+
+def _when(kernel: Kernel, types: str) -> str:
+    """The header's ``when``: the kernel's own, and the element types that the vectors are made for."""
+    found = [text for text in (kernel.when.text if kernel.when else "", types) if text]
+    return f'when = "{" and ".join(found)}"' if found else ""
 
 
 def _check_names(made: Kernel, entry: Entry, problem: Problem) -> None:

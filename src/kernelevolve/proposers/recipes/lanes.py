@@ -1,15 +1,15 @@
 """From scalar statements to vector statements: LANES neighbouring values of one variable at a time.
 
-The variable is a loop's counter or an item's id. Loads that move with it become vector loads, what depends on them becomes a
-vector, the rest stays scalar. The code uses the macros of ``opencl/lanes.h.cl``: ``LOAD``, ``STORE``, ``CONVERT``, ``DIVIDE``
-and one vector type ``T_v`` per element type ``T``.
+The variable is a loop's counter or an item's id. Loads that move with it become vector loads, what depends on them
+becomes a vector, the rest stays scalar. The code uses the macros of ``opencl/vectors.h.cl``: ``LOAD``, ``STORE``,
+``DIVIDE``, and per element type, such as float, a vector type ``floatv_t`` and a conversion ``to_float``.
 """
 
 from __future__ import annotations
 
 __all__ = ["Lanes", "Value"]
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from attrs import define, field, frozen
@@ -22,16 +22,17 @@ from kernelevolve.proposers.recipes.strides import Stride, stride
 from kernelevolve.proposers.recipes.tree import NotAnalysableError, block, identifiers
 from kernelevolve.proposers.recipes.types import TypeNames
 
-#: Functions of OpenCL C that work on vectors element by element, with result and arguments of one type.
-ELEMENTWISE: Final = frozenset(
+_MATH = (
     "acos acosh acospi asin asinh asinpi atan atanh atanpi cbrt ceil cos cosh cospi erf erfc exp exp2 exp10 expm1 fabs "
     "floor lgamma log log2 log10 log1p logb rint round rsqrt sin sinh sinpi sqrt tan tanh tanpi tgamma trunc degrees "
     "radians sign atan2 atan2pi copysign fdim fmax fmin fmod hypot nextafter pow powr remainder maxmag minmag fma mad "
     "clamp mix smoothstep step max min native_cos native_divide native_exp native_exp2 native_exp10 native_log "
-    "native_log2 native_log10 native_powr native_recip native_rsqrt native_sin native_sqrt native_tan".split()
+    "native_log2 native_log10 native_powr native_recip native_rsqrt native_sin native_sqrt native_tan"
 )
-_ARITHMETIC: Final = frozenset("+ - * / % & | ^ << >>".split())
-_COMPARE: Final = frozenset("< <= > >= == !=".split())
+#: Functions of OpenCL C that work on vectors element by element, with result and arguments of one type.
+ELEMENTWISE: Final = frozenset(_MATH.split())
+_ARITHMETIC: Final = frozenset(("+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"))
+_COMPARE: Final = frozenset(("<", "<=", ">", ">=", "==", "!="))
 
 
 @frozen
@@ -140,11 +141,8 @@ class Lanes:
             target = declarator.child_by_field_name("declarator") or declarator
             name, value = self.source.of(target), declarator.child_by_field_name("value")
             if name in self.vectors:
-                if not self.types.known(kind):
-                    raise NotAnalysableError(f"a vector of {kind}")
                 start = "" if value is None else f" = {self.widen(self.value(value), kind)}"
-                self.used.add(kind)
-                lines.append(f"{kind}_v {name}{start};")
+                lines.append(f"{self.vector(kind)} {name}{start};")
             elif name in self.indices or not self.moves(declarator):
                 qualifiers = " ".join(self.source.of(c) for c in node.children if c.type == "type_qualifier")
                 lines.append(f"{qualifiers} {kind} {self.source.of(declarator)};".strip())
@@ -169,7 +167,7 @@ class Lanes:
         if place is None or operator != "=":
             raise NotAnalysableError(f"a store that is not one vector: {self.source.of(node)[:60]!r}")
         kind, address = place
-        return f"STORE({kind}, {address}, {self.widen(self.value(right), kind)})"
+        return f"STORE({self.memory(kind)}, {address}, {self.widen(self.value(right), kind)})"
 
     def _place(self, node: Node) -> tuple[str, str] | None:
         """Element type and address of a subscript that moves by one element per lane."""
@@ -180,9 +178,7 @@ class Lanes:
             return None
         if stride(self.source, index, self.variable, self.indices) is not Stride.UNIT:
             return None
-        kind = self.pointers[pointer]
-        self.used.add(kind)
-        return kind, f"{pointer} + ({self.source.of(index)})"
+        return self.pointers[pointer], f"{pointer} + ({self.source.of(index)})"
 
     def combine(self, found: Combination, target: str, kind: str) -> str:
         """The statement that combines what `found` combines into `target`, a vector of `kind`."""
@@ -197,14 +193,29 @@ class Lanes:
 
     def widen(self, value: Value, kind: str) -> str:
         """The text of `value` as a vector of `kind`."""
-        self.used.add(kind)
         if value.mask:
             raise NotAnalysableError("a comparison used as a number")
         if value.type is None:
-            return f"({kind}_v)({value.text})"
-        if self.types.same(value.type, kind):
+            return f"({self.vector(kind)})({value.text})"
+        if self.types.real(value.type) == self.types.real(kind):
             return value.text
-        return f"CONVERT({kind}, {value.text})"
+        self.vector(kind)
+        return f"to_{self.types.real(kind)}({value.text})"
+
+    def vector(self, kind: str) -> str:
+        """The name of the vector type of `kind`."""
+        if not self.types.known(kind):
+            raise NotAnalysableError(f"a vector of {kind}")
+        self.used.add(self.types.real(kind))
+        return f"{self.types.real(kind)}v_t"
+
+    def memory(self, kind: str) -> str:
+        """The name of the same type as it lies in a buffer."""
+        return self.vector(kind).replace("v_t", "u_t")
+
+    def load(self, kind: str, address: str) -> Value:
+        """LANES elements from `address` on."""
+        return Value(f"LOAD({self.memory(kind)}, {address})", kind)
 
     def value(self, node: Node) -> Value:
         """`node` over LANES values. Raises `NotAnalysableError` where it has no vector form."""
@@ -212,43 +223,50 @@ class Lanes:
             return self.replaced[node.start_byte, node.end_byte]
         if not self.moves(node):
             return Value(self.source.of(node))
-        match node.type:
-            case "identifier":
-                return self._variable(self.source.of(node))
-            case "parenthesized_expression":
-                inner = self.value(node.named_children[0])
-                return Value(f"({inner.text})", inner.type, inner.mask)
-            case "subscript_expression":
-                place = self._place(node)
-                if place is not None:
-                    return Value(f"LOAD({place[0]}, {place[1]})", place[0])
-                if self._stands(node):
-                    return Value(self.source.of(node))
-            case "cast_expression":
-                kind = self.source.of(tree.field(node, "type"))
-                if self.types.known(kind):
-                    return Value(self.widen(self.value(tree.field(node, "value")), kind), kind)
-            case "unary_expression":
-                inner = self.value(tree.field(node, "argument"))
-                return Value(f"{self.source.of(tree.field(node, 'operator'))}{inner.text}", inner.type, inner.mask)
-            case "binary_expression":
-                return self._binary(node)
-            case "conditional_expression":
-                return self._conditional(node)
-            case "call_expression":
-                return self._call(node)
-        raise NotAnalysableError(f"{self.source.of(node)[:60]!r} has no vector form")
+        forms: Mapping[str, Callable[[Node], Value]] = {
+            "identifier": self._variable,
+            "parenthesized_expression": self._parentheses,
+            "subscript_expression": self._subscript,
+            "cast_expression": self._cast,
+            "unary_expression": self._unary,
+            "binary_expression": self._binary,
+            "conditional_expression": self._conditional,
+            "call_expression": self._call,
+        }
+        if node.type not in forms:
+            raise NotAnalysableError(f"{self.source.of(node)[:60]!r} has no vector form")
+        return forms[node.type](node)
 
-    def _variable(self, name: str) -> Value:
+    def _variable(self, node: Node) -> Value:
+        name = self.source.of(node)
         if name in self.vectors:
             return Value(name, self.vectors[name])
         raise NotAnalysableError(f"the index {name} is used as a value")
 
-    def _stands(self, node: Node) -> bool:
+    def _parentheses(self, node: Node) -> Value:
+        inner = self.value(node.named_children[0])
+        return Value(f"({inner.text})", inner.type, inner.mask)
+
+    def _subscript(self, node: Node) -> Value:
+        place = self._place(node)
+        if place is not None:
+            return self.load(*place)
         index = tree.field(node, "index")
-        if identifiers(self.source, index) & set(self.vectors):
-            return False
-        return stride(self.source, index, self.variable, self.indices) is Stride.NONE
+        still = stride(self.source, index, self.variable, self.indices) is Stride.NONE
+        if still and not identifiers(self.source, index) & set(self.vectors):
+            return Value(self.source.of(node))
+        raise NotAnalysableError(f"{self.source.of(node)[:60]!r} does not load neighbours")
+
+    def _cast(self, node: Node) -> Value:
+        kind = self.source.of(tree.field(node, "type"))
+        return Value(self.widen(self.value(tree.field(node, "value")), kind), kind)
+
+    def _unary(self, node: Node) -> Value:
+        inner = self.value(tree.field(node, "argument"))
+        operator = self.source.of(tree.field(node, "operator"))
+        if inner.mask != (operator == "!"):
+            raise NotAnalysableError(f"{operator} over lanes")
+        return Value(f"{operator}{inner.text}", inner.type, inner.mask)
 
     def _unified(self, values: Iterable[Value]) -> tuple[str, list[str]]:
         """The type that C would calculate in, and the vectors converted to it; scalars stay."""
@@ -280,7 +298,7 @@ class Lanes:
         if operator not in _ARITHMETIC:
             raise NotAnalysableError(f"operator {operator} over lanes")
         if operator == "/" and right.type is None and self.types.is_float(kind):
-            return Value(f"DIVIDE({kind}, {one}, {two})", kind)
+            return Value(f"DIVIDE({self.vector(kind)}, {one}, {two})", kind)
         return Value(f"{one} {operator} {two}", kind)
 
     def _conditional(self, node: Node) -> Value:
@@ -288,9 +306,9 @@ class Lanes:
         branches = [self.value(tree.field(node, side)) for side in ("consequence", "alternative")]
         typed = [branch for branch in branches if branch.type is not None]
         kind = self._unified(typed)[0] if typed else str(condition.type)
-        if condition.type is not None:
-            if not condition.mask or self.types.size(condition.type) != self.types.size(kind):
-                raise NotAnalysableError("a choice between values of another width than what is compared")
+        alike = condition.mask and self.types.size(str(condition.type)) == self.types.size(kind)
+        if condition.type is not None and not alike:
+            raise NotAnalysableError("a choice between values of another width than what is compared")
         one, two = (self.widen(branch, kind) for branch in branches)
         return Value(f"({condition.text} ? {one} : {two})", kind)
 

@@ -1,6 +1,7 @@
-"""Compute an expensive expression once: where a loop over the row reduces what a later loop needs again, keep it in the output.
+"""Compute an expensive expression once: what one loop over the row reduces and a later one needs stays in the output.
 
-``total += exp(x[i] - peak)`` followed by ``y[i] = exp(x[i] - peak) / total`` becomes ``total += y[i] = …``, then a scaling.
+``total += exp(x[i] - peak)`` and later ``y[i] = exp(x[i] - peak) / total``: the first loop stores its exponentials to
+y, and the second one scales them.
 """
 
 from __future__ import annotations

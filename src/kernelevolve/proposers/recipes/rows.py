@@ -1,4 +1,4 @@
-"""Row programs: per row a sequence of loops over it, each a reduction, a map, or both, with scalar code between them."""
+"""Row programs: per row a sequence of loops over it, each a reduction, a map, or both, and scalar code between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kernelevolve.proposers.recipes.lanes import Lanes
 from kernelevolve.proposers.recipes.loops import CountedLoop, counted, declared_types
 from kernelevolve.proposers.recipes.reductions import Combination, combination
 from kernelevolve.proposers.recipes.skeleton import Skeleton
-from kernelevolve.proposers.recipes.tree import NotAnalysableError, fresh, identifiers
+from kernelevolve.proposers.recipes.tree import NotAnalysableError, assigned, fresh, identifiers
 from kernelevolve.proposers.recipes.types import TypeNames
 
 
@@ -32,6 +32,8 @@ def rows_slots(entry: Entry, skeleton: Skeleton, types: TypeNames) -> tuple[dict
         "extent": item.extent,
         "items": item.host,
         "statements": statements,
+        "shared": "\n".join(program.shared),
+        "lane": program.names["lane"],
     }, program.used
 
 
@@ -41,7 +43,19 @@ class _Program:
     skeleton: Skeleton
     types: TypeNames
     used: set[str] = field(factory=set)
+    #: Local memory that the loops need, each declaration once.
+    shared: dict[str, None] = field(factory=dict)
     loops: int = 0
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The skeleton's own variables, named so that they hide nothing."""
+        return {name: fresh(name, self.entry.source.text) for name in ("part", "lane")}
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Types of the row's scalars."""
+        return declared_types(self.entry.source, self.entry.statements)
 
     def text(self) -> str:
         texts = [self._statement(node) for node in self.entry.statements]
@@ -62,54 +76,65 @@ class _Program:
 
     def _scalar(self, node: Node) -> str:
         text = self.entry.source.of(node)
-        if "store" in self.skeleton.blocks and re.search(r"\]\s*=[^=]", text):
-            return self.skeleton.block("store", {"statement": text})
-        return text
+        if "store" not in self.skeleton.blocks or not re.search(r"\]\s*[-+*/]?=[^=]", text):
+            return text
+        if assigned(self.entry.source, node) & set(declared_types(self.entry.source, self.entry.statements)):
+            raise NotAnalysableError("a statement stores and changes what later ones use")
+        return self.skeleton.block("store", {"statement": text, "lane": self.names["lane"]})
 
     def _loop(self, loop: CountedLoop) -> str:
-        source, entry = self.entry.source, self.entry
-        pointers = {**entry.pointers, **_aliases(entry)}
-        lanes = Lanes(source, loop.variable, pointers, self.types)
-        outside = declared_types(source, entry.statements)
-        inside = declared_types(source, loop.body)
-        found: dict[int, Combination] = {}
-        for node in loop.body:
-            one = combination(source, node)
-            if one is not None and one.name in outside and one.name not in inside:
-                found[node.start_byte] = one
+        entry, found = self.entry, self._combinations(loop)
+        source, names = entry.source, {**self.names, "base": fresh(f"{loop.variable}0", entry.source.text)}
+        lanes = Lanes(source, loop.variable, {**entry.pointers, **_aliases(entry)}, self.types)
         lanes.discover(node for node in loop.body if node.start_byte not in found)
-        names = {one.name for one in found.values()}
-        self._check(loop, found, names)
-        if not found and not any(lanes.moves(node) for node in loop.body):
+        self._check(loop, found)
+        if not any(lanes.moves(node) for node in loop.body):
             raise NotAnalysableError("nothing in the loop moves with it")
-        text = "".join(source.of(node) for node in entry.statements)
-        slots = {"part": fresh("part", text), "lane": fresh("lane", text), "base": fresh(f"{loop.variable}0", text)}
-        vector = [
-            lanes.combine(found[node.start_byte], f"{found[node.start_byte].name}_v[{slots['part']}]", outside[one])
-            if node.start_byte in found and (one := found[node.start_byte].name)
-            else lanes.statements([node])
-            for node in loop.body
-        ]
-        parts = {one.name: self._parts(one, outside[one.name], slots) for one in found.values()}
+        parts = {one.name: self._parts(one, names) for one in found.values()}
+        vector = []
+        for node in loop.body:
+            one = found.get(node.start_byte)
+            if one is None:
+                vector.append(lanes.statements([node]))
+            else:
+                target = self.skeleton.block("target", parts[one.name])
+                vector.append(lanes.combine(one, target, self.kinds[one.name]))
         self.used |= lanes.used
+        each = {
+            name: [self.skeleton.block(name, part) for part in parts.values()]
+            for name in ("declare", "fold", "combine", "shared")
+            if name in self.skeleton.blocks
+        }
+        self.shared.update(dict.fromkeys(each.get("shared", ())))
+        filled = {name: "\n".join(texts) for name, texts in each.items()}
         return self.skeleton.block(
             "loop",
             {
-                **slots,
+                **names,
+                **filled,
                 "variable": loop.variable,
                 "type": loop.type,
                 "first": loop.first,
                 "bound": source.of(loop.bound),
                 "vector": "\n".join(vector),
                 "scalar": entry.text(loop.body),
-                "declare": "\n".join(self.skeleton.block("declare", part) for part in parts.values()),
-                "combine": "\n".join(self.skeleton.block("combine", part) for part in parts.values()),
             },
         )
 
-    def _check(self, loop: CountedLoop, found: Mapping[int, Combination], names: set[str]) -> None:
+    def _combinations(self, loop: CountedLoop) -> dict[int, Combination]:
+        """What the statements of the loop combine into variables from outside of it, by where they start."""
+        inside = declared_types(self.entry.source, loop.body)
+        found: dict[int, Combination] = {}
+        for node in loop.body:
+            one = combination(self.entry.source, node)
+            if one is not None and one.name in self.kinds and one.name not in inside:
+                found[node.start_byte] = one
+        return found
+
+    def _check(self, loop: CountedLoop, found: Mapping[int, Combination]) -> None:
         """Nothing else in the loop may look at a partial result, and no variable may be combined in two ways."""
         families: dict[str, str] = {}
+        names = {one.name for one in found.values()}
         for node in loop.body:
             one = found.get(node.start_byte)
             read = [node] if one is None else list(one.parts)
@@ -118,19 +143,20 @@ class _Program:
             if one is not None and families.setdefault(one.name, one.family) != one.family:
                 raise NotAnalysableError(f"{one.name} is combined in two ways")
 
-    def _parts(self, one: Combination, kind: str, slots: Mapping[str, str]) -> dict[str, str]:
-        name = one.name
+    def _parts(self, one: Combination, slots: Mapping[str, str]) -> dict[str, str]:
+        name, kind = one.name, self.kinds[one.name]
         if not self.types.known(kind):
             raise NotAnalysableError(f"a vector of {kind}")
-        self.used.add(kind)
+        self.used.add(self.types.real(kind))
         part = slots["part"]
         return {
             **slots,
             "name": name,
-            "kind": kind,
+            "real": self.types.real(kind),
             "identity": one.identity(name),
             "merge": one.text(f"{name}_v[0]", f"{name}_v[{part}]"),
             "fold": one.text(name, f"{name}_l.one[{part}]"),
+            "whole": f"{name}_s[0]" if one.function else one.text(f"{name}_0", f"{name}_s[0]"),
             "tree": one.text(f"{name}_s[{slots['lane']}]", f"{name}_s[{slots['lane']} + {part}]"),
         }
 

@@ -96,12 +96,22 @@ def fill(template: str, slots: Mapping[str, str], name: str) -> str:
     lines = []
     for line in template.split("\n"):
         filled = _SLOT.sub(value, line)
-        if filled.strip() or not _SLOT.search(line):
+        if filled.strip() not in ("", "//") or not _SLOT.search(line):
             lines.append(filled)
     return "\n".join(lines)
 
 
-def vector_types(kinds: Iterable[str]) -> str:
-    """The macros of ``lanes.h.cl``, and its types for each element type in `kinds`."""
-    once, each = _text("lanes.h").split("//: each\n")
-    return once.strip() + "\n" + "\n".join(each.strip().replace("KIND", kind) for kind in sorted(set(kinds)))
+def vector_types(kinds: Iterable[str], code: str) -> str:
+    """What `code` uses of ``vectors.h.cl``: its macros, and its types for each element type in `kinds`."""
+    if not kinds:
+        return ""
+    always, divide, each = re.split(r"//: \w+\n", _text("vectors.h"))
+    parts = [always, divide if "DIVIDE(" in code else ""]
+    parts += [_used(each.replace("KIND", kind), kind, code) for kind in sorted(set(kinds))]
+    return "\n".join(part.strip() for part in parts if part)
+
+
+def _used(text: str, kind: str, code: str) -> str:
+    optional = (f"#define to_{kind}(", f"to_{kind}("), (f" {kind}u_t ", f"{kind}u_t"), (f" {kind}l_t;", f"{kind}l_t")
+    dropped = [line for line, word in optional if word not in code]
+    return "\n".join(line for line in text.split("\n") if not any(part in line for part in dropped))

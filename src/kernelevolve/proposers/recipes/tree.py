@@ -91,7 +91,8 @@ def rewrite(source: Source, node: Node, replace: Callable[[Node], str | None]) -
         return answer
     if not node.named_child_count:
         return source.of(node)
-    parts, at = [], node.start_byte
+    parts: list[str] = []
+    at = node.start_byte
     for child in node.named_children:
         parts += (source.text[at : child.start_byte], rewrite(source, child, replace))
         at = child.end_byte

@@ -1,4 +1,4 @@
-"""The built-in proposer: source rewrites on the syntax tree, tunables, recombination and recipes. Needs no model and no key."""
+"""The built-in proposer: source rewrites on the syntax tree, tunables, recombination, recipes. It needs no model."""
 
 from kernelevolve.proposers.rewriting.proposer import RewritingProposer
 

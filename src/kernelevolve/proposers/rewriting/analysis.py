@@ -210,7 +210,7 @@ def literal(text: str) -> str | None:
 
 @frozen
 class Names:
-    """The declared type of every variable of one function; one that is declared twice with different types is left out."""
+    """The declared type of every variable of one function; one declared with several types is left out."""
 
     source: Source
     types: Mapping[str, str]
@@ -228,7 +228,7 @@ class Names:
         return cls(source, {name: next(iter(kinds)) for name, kinds in found.items() if len(kinds) == 1})
 
     def type_of(self, node: Node) -> str | None:
-        """The scalar type of an expression, or None where it cannot be told. Element types keep their name (``x_t``)."""
+        """The scalar type of an expression, or None where it cannot be told. Element types keep their name."""
         source = self.source
         match node.type:
             case "identifier":

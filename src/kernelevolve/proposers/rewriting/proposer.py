@@ -12,6 +12,7 @@ from typing import Any, Final
 from kernelevolve import registry
 from kernelevolve.evolution.proposal import Parent, Proposal, ProposalRequest
 from kernelevolve.kernel import Configuration, Kernel, parse_kernel
+from kernelevolve.language import Language
 from kernelevolve.outcome import Outcome, Rejected
 from kernelevolve.problem import Problem
 from kernelevolve.proposers.rewriting.changes import Change, accepted
@@ -28,7 +29,8 @@ class RewritingProposer:
     """Rewrites kernels on their syntax tree: no model, no key, and the same proposal for the same request.
 
     Operators: ``rewrite:FAMILY`` (one rewrite), ``compose`` (two or three in a row), ``tunables``, ``recombine``, and
-    ``recipe:NAME`` (a kernel written from a known scheme). Languages other than OpenCL C have those that change headers.
+    ``recipe:NAME`` (a kernel written from a known scheme). For other languages than OpenCL C there are those that change
+    headers.
     """
 
     name: str = "rewriting"
@@ -42,15 +44,14 @@ class RewritingProposer:
     def propose(self, request: ProposalRequest) -> Proposal | None:
         """One new kernel, or None where the operator does not apply to these parents."""
         kind, _, name = request.operator.partition(":")
-        if kind == "recipe":
-            made: Proposal | None = _recipes().propose(request, name)
-            return made
-        parents = request.parents or _seed(request)
-        if not parents or parents[0].kernel.language != request.language:
-            return None
-        rng = random.Random(request.seed)  # noqa: S311  # a search, not a secret
-        others = [parent.kernel for parent in parents]
         language = registry.language(request.language)
+        if kind == "recipe":
+            return _from_recipe(request, name, language)
+        parents = request.parents or _seed(request)
+        if not parents or not all(_readable(parent.kernel, language) for parent in parents[:2]):
+            return None
+        rng = random.Random(request.seed)  # a search, not a secret
+        others = [parent.kernel for parent in parents]
         changes = _changes(kind, name, parents, request, rng)
         for _, change in zip(range(MAX_ATTEMPTS), changes, strict=False):
             if accepted(change.kernel, language, others):
@@ -68,6 +69,21 @@ class RewritingProposer:
 def _recipes() -> Any:
     """The module of recipes, imported when it is first asked for."""
     return importlib.import_module(_RECIPES)
+
+
+def _from_recipe(request: ProposalRequest, name: str, language: Language) -> Proposal | None:
+    made: Proposal | None = _recipes().propose(request, name)
+    others = [parent.kernel for parent in request.parents]
+    return made if made is not None and accepted(made.kernel, language, others) else None
+
+
+def _readable(kernel: Kernel, language: Language) -> bool:
+    """Whether there is something to change: a parent that the gate refused has no tree that can be trusted."""
+    try:
+        language.gate(kernel.body)
+    except Rejected:
+        return False
+    return kernel.language == language.name
 
 
 def _seed(request: ProposalRequest) -> tuple[Parent, ...]:

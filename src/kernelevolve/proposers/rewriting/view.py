@@ -169,6 +169,13 @@ class View:
             if loop is not None:
                 yield loop
 
+    def long_loops(self) -> Iterator[Loop]:
+        """The counted loops that do the work: not those over a strip, nor those over what strips left."""
+        for loop in self.loops():
+            leftover = "_base" in loop.start or "%" in loop.start
+            if not leftover and loop.stop not in self.kernel.tunables:
+                yield loop
+
     def loop(self, node: Node) -> Loop | None:
         """`node` as a counted loop, or None where it is none."""
         return _counted(self, node) if node.type == "for_statement" else None
@@ -201,7 +208,7 @@ class View:
     def before(self, node: Node, text: str) -> Edit:
         """Put `text` on the line before `node`."""
         start = self.source.start(node)
-        return Edit(start, start, self.indented(node, text + "\n"))
+        return Edit(start, start, self.indented(node, text + "\n.").removesuffix("."))
 
     def edited(
         self,

@@ -2,16 +2,17 @@
 //: note one work-item per LANES x STEPS neighbouring elements, a vector at a time
 // /// kernel
 // language = "opencl"
+// {{when}}
 // [tune]
 // LANES = [8, 16, 4]
 // STEPS = [4, 1, 16, 64]
 // GROUP = [16, 1, 64]
-// RECIPROCAL = [0, 1]
+// {{reciprocal}}
 // [[launch]]
 // entry = "{{entry}}"
 // grid = [{{grid}}]
 // block = [{{block}}]
-// args = { {{args}} }
+// {{args}}
 // ///
 {{prelude}}
 {{types}}

@@ -2,16 +2,17 @@
 //: note one work-item per row, LANES columns at a time, ACCS independent partial results
 // /// kernel
 // language = "opencl"
+// {{when}}
 // [tune]
 // LANES = [8, 16, 4]
 // ACCS = [2, 1, 4]
 // GROUP = [8, 64, 1]
-// RECIPROCAL = [0, 1]
+// {{reciprocal}}
 // [[launch]]
 // entry = "{{entry}}"
 // grid = ["cdiv({{items}}, GROUP)"]
 // block = ["GROUP"]
-// args = { {{args}} }
+// {{args}}
 // ///
 {{prelude}}
 {{types}}
@@ -39,21 +40,23 @@ __kernel void {{entry}}({{parameters}}) {
         const {{type}} {{variable}} = {{base}};
         {{vector}}
     }
-    {{combine}}
+    {{fold}}
     for ({{type}} {{variable}} = {{base}}; {{variable}} < {{bound}}; {{variable}}++) {
         {{scalar}}
     }
 }
 //: block declare
-{{kind}}_v {{name}}_v[ACCS];
+{{real}}v_t {{name}}_v[ACCS];
 for (int {{part}} = 0; {{part}} < ACCS; {{part}}++) {
-    {{name}}_v[{{part}}] = ({{kind}}_v)({{identity}});
+    {{name}}_v[{{part}}] = ({{real}}v_t)({{identity}});
 }
-//: block combine
+//: block target
+{{name}}_v[{{part}}]
+//: block fold
 for (int {{part}} = 1; {{part}} < ACCS; {{part}}++) {
     {{name}}_v[0] = {{merge}};
 }
-{{kind}}_l {{name}}_l;
+{{real}}l_t {{name}}_l;
 {{name}}_l.all = {{name}}_v[0];
 for (int {{part}} = 0; {{part}} < LANES; {{part}}++) {
     {{name}} = {{fold}};

@@ -2,6 +2,7 @@
 //: note BATCH searches per work-item advance together in a fixed number of branchless steps
 // /// kernel
 // language = "opencl"
+// {{when}}
 // [tune]
 // BATCH = [32, 64, 16, 128, 8, 4]
 // GROUP = [16, 1, 64]
@@ -9,7 +10,7 @@
 // entry = "{{entry}}"
 // grid = ["cdiv({{items}}, BATCH * GROUP)"]
 // block = ["GROUP"]
-// args = { {{args}} }
+// {{args}}
 // ///
 {{prelude}}
 

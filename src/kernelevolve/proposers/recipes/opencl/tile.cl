@@ -2,17 +2,18 @@
 //: note a tile of TM x (TN x LANES) results per work-item, held in registers while the summed axis runs
 // /// kernel
 // language = "opencl"
+// {{when}}
 // [tune]
 // LANES = [8, 16, 4]
 // TM = [6, 12, 8, 4, 2]
 // TN = [2, 1, 4]
 // GROUP = [1, 8]
-// RECIPROCAL = [0, 1]
+// {{reciprocal}}
 // [[launch]]
 // entry = "{{entry}}"
 // grid = [{{grid}}]
 // block = [{{block}}]
-// args = { {{args}} }
+// {{args}}
 // ///
 {{prelude}}
 {{types}}

@@ -2,12 +2,13 @@
 //: note as tile, with the operand along the columns copied into panels first: it is then read in order
 // /// kernel
 // language = "opencl"
+// {{when}}
 // [tune]
 // LANES = [8, 16, 4]
 // TM = [6, 12, 8, 4, 2]
 // TN = [2, 1, 4]
 // GROUP = [1, 8]
-// RECIPROCAL = [0, 1]
+// {{reciprocal}}
 // [scratch.{{packed}}]
 // shape = ["cdiv({{host_cols}}, TN * LANES)", "{{host_k}}", "TN * LANES"]
 // dtype = "{{packed_dtype}}"
@@ -15,12 +16,12 @@
 // entry = "{{entry}}_pack"
 // grid = ["cdiv({{host_cols}}, TN * LANES)", "cdiv({{host_k}}, 16)"]
 // block = ["1", "16"]
-// args = { {{args}} }
+// {{args}}
 // [[launch]]
 // entry = "{{entry}}"
 // grid = [{{grid}}]
 // block = [{{block}}]
-// args = { {{args}} }
+// {{args}}
 // ///
 {{prelude}}
 {{types}}

@@ -89,7 +89,7 @@ def jam(view: View) -> Iterator[Site]:
     if view.grouped() or view.effects.opaque:
         return
     for place in places(view):
-        lines = _Jam(view, place).lines()
+        lines = _both_paths(view, place)
         if lines is not None:
             yield Site(
                 f"several outputs over {place.variable} in one loop",
@@ -98,21 +98,22 @@ def jam(view: View) -> Iterator[Site]:
 
 
 class _Jam:
-    """Expands what depends on one index into arrays, statement by statement."""
+    """Expands what depends on one index into arrays, statement by statement.
 
-    def __init__(self, view: View, place: Place) -> None:
-        self.view, self.place = view, place
+    `whole` is the path on which every output exists, so that neighbouring loads stay recognisable as such.
+    """
+
+    def __init__(self, view: View, place: Place, *, whole: bool) -> None:
+        self.view, self.place, self.whole = view, place, whole
         self.work, self.item = view.fresh("WORK"), view.fresh("w")
         self.arrays: dict[str, str] = {}
         self.each = f"for (int {self.item} = 0; {self.item} < {self.work}; ++{self.item})"
 
-    def lines(self) -> list[str] | None:
+    def lines(self, limit: str) -> list[str] | None:
         """The new body, or None where a statement has no such form."""
         view, place = self.view, self.place
-        count = covered(view.launch, place.dimension)
         guarded = guard(view, place)
-        limit = as_c(count) if count is not None else None
-        if limit is None or (guarded is not None and not self._leaves(guarded)):
+        if guarded is not None and not self._leaves(guarded):
             return None
         if view.effects.stored & view.effects.loaded or not self._declare():
             return None
@@ -121,7 +122,7 @@ class _Jam:
             if node == place.declaration:
                 lines += self._index(limit)
             elif node == guarded:
-                lines += self._other_guards(node, limit)
+                lines += self._other_guards(node)
             else:
                 found = self._statement(node)
                 if found is None:
@@ -155,22 +156,25 @@ class _Jam:
         return bool(set(self.arrays) & set(identifiers(self.view.source, node)))
 
     def _text(self, node: Node) -> str:
-        return renamed(self.view, node, {name: f"{array}[{self.item}]" for name, array in self.arrays.items()})
+        values = {name: f"{array}[{self.item}]" for name, array in self.arrays.items()}
+        if self.whole:
+            values[self.place.variable] = f"({self.place.variable} + {self.item})"
+        return renamed(self.view, node, values)
 
     def _index(self, limit: str) -> list[str]:
+        if self.whole:
+            return []
         place = self.place
         kind, array = self.view.names.types[place.variable], self.arrays[place.variable]
-        last = f"({kind})({limit}) - 1"
-        value = f"get_global_id({place.dimension}) * {self.work} + {self.item}"
-        return [f"{kind} {array}[{self.work}];", f"{self.each} {array}[{self.item}] = min(({kind})({value}), {last});"]
+        value = f"min(({kind})({place.variable} + {self.item}), ({kind})({limit} - 1))"
+        return [f"{kind} {array}[{self.work}];", f"{self.each} {array}[{self.item}] = {value};"]
 
-    def _other_guards(self, node: Node, limit: str) -> list[str]:
-        """What a shared guard says of the other dimensions; what it says of this one, the smallest index does."""
+    def _other_guards(self, node: Node) -> list[str]:
+        """What a shared guard says of the other dimensions; what it says of this one, the first index does."""
         condition = node.child_by_field_name("condition")
         assert condition is not None
         tests = self._alternatives(condition.named_children[0])
         kept = [self.view.of(test) for test in tests if not self._mentions(test)]
-        del limit
         return [f"if ({' || '.join(kept)}) return;"] if kept else []
 
     def _alternatives(self, node: Node) -> list[Node]:
@@ -214,9 +218,30 @@ class _Jam:
         return lines
 
 
+def _both_paths(view: View, place: Place) -> list[str] | None:
+    """The new body: one path where all outputs exist, one for the end of the range."""
+    count = covered(view.launch, place.dimension)
+    limit = as_c(count) if count is not None else None
+    if limit is None:
+        return None
+    name, kind, whole = place.variable, view.names.types[place.variable], _Jam(view, place, whole=True)
+    paths = (whole.lines(limit), _Jam(view, place, whole=False).lines(limit))
+    if paths[0] is None or paths[1] is None:
+        return None
+    return [
+        f"const {kind} {name} = get_global_id({place.dimension}) * {whole.work};",
+        f"if ({name} >= {limit}) return;",
+        f"if ({name} + {whole.work} <= {limit}) {{",
+        *(textwrap.indent(line, "  ") for line in paths[0]),
+        "} else {",
+        *(textwrap.indent(line, "  ") for line in paths[1]),
+        "}",
+    ]
+
+
 def _jammed(view: View, place: Place, lines: list[str]) -> Kernel:
-    name = _Jam(view, place).work
-    body = textwrap.indent("\n".join(lines), "  ").replace("  #pragma", "#pragma")
+    name = view.fresh("WORK")
+    body = textwrap.indent("\n".join(lines), "  ")
     whole = Edit(view.body.start_byte + 1, view.body.end_byte - 1, f"\n{body}\n")
 
     def change(launch: Launch) -> Launch:

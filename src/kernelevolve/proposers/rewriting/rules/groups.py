@@ -82,14 +82,14 @@ def _grouped(view: View, place: Place, loops: _Found, *, tree: bool) -> Kernel:
         edits.append(Edit(surplus.start_byte, surplus.end_byte, ""))
     shared = {one.type for _, kinds in loops for one in kinds}
     partials = {kind: view.fresh(f"partial_{kind}") for kind in sorted(shared)}
-    for kind, partial in partials.items():
-        edits.append(Edit(view.body.start_byte + 1, view.body.start_byte + 1, f"\n  __local {kind} {partial}[{name}];"))
+    top = view.body.start_byte + 1
+    edits += [Edit(top, top, f"\n  __local {kind} {array}[{name}];") for kind, array in partials.items()]
     for loop, kinds in loops:
         text = _shared_loop(view, loop, kinds, name, lane, partials, tree=tree)
         edits.append(view.replace(loop.node, text))
-    for node in view.statements():
-        if node.type == "expression_statement" and effects(view.source, node).stores:
-            edits.append(view.replace(node, f"if ({lane} == 0) {{ {view.of(node)} }}"))
+    alone = [node for node in view.statements() if node.type == "expression_statement"]
+    stores = [node for node in alone if effects(view.source, node).stores]
+    edits += [view.replace(node, f"if ({lane} == 0) {{ {view.of(node)} }}") for node in stores]
 
     def change(launch: Launch) -> Launch:
         count = covered(launch, 0)
@@ -186,7 +186,8 @@ def _staged(view: View, key: tuple[str, str, str], uses: list[tuple[Loop, Node]]
     while anchor.parent is not None and anchor.parent != view.body:
         anchor = anchor.parent
     lines = [
-        f"for (int {at} = get_local_id(0); {at} < {stop}; {at} += get_local_size(0)) {name}[{at}] = {array}[{base} + {at}];",
+        f"for (int {at} = get_local_id(0); {at} < {stop}; {at} += get_local_size(0))",
+        f"  {name}[{at}] = {array}[{base} + {at}];",
         "barrier(CLK_LOCAL_MEM_FENCE);",
     ]
     edits = [view.before(anchor, "\n".join(lines))]

@@ -21,7 +21,7 @@ TILES: Final = (64, 16, 32, 128, 256)
 
 def unroll_pragma(view: View) -> Iterator[Site]:
     """``#pragma unroll N`` with a tunable N, on innermost loops that have none."""
-    for loop in view.loops():
+    for loop in view.long_loops():
         if (
             next(view.find("for_statement", under=loop.body), None)
             or view.source.start(loop.node) != loop.node.start_byte
@@ -48,7 +48,7 @@ def _starts_line(view: View, loop: Loop) -> bool:
 
 def unroll(view: View) -> Iterator[Site]:
     """Several iterations a turn, in the same order, and a remainder loop: needs no help of the compiler's."""
-    for loop in view.loops():
+    for loop in view.long_loops():
         if "break_statement" in loop.effects.jumps or next(view.find("for_statement", under=loop.body), None):
             continue
         yield Site(f"unroll the loop over {loop.variable}", partial(_unrolled, view, loop))
@@ -95,7 +95,7 @@ def _indent(lines: list[str]) -> list[str]:
 
 def lanes(view: View) -> Iterator[Site]:
     """Several accumulators for a reduction, so that one addition does not wait for the one before it."""
-    for loop in view.loops():
+    for loop in view.long_loops():
         found = reductions(view, loop)
         if found:
             listed = ", ".join(one.variable for one in found)

@@ -21,31 +21,45 @@ from kernelevolve.proposers.rewriting.view import Edit, Loop, Site, View
 WIDTHS: Final = (8, 4, 16, 2)
 #: Built-in functions that work on ``floatN`` as they do on ``float``.
 _MATHS: Final = frozenset(
-    ("exp", "exp2", "log", "log2", "sqrt", "rsqrt", "fabs", "fmax", "fmin", "fma", "mad", "tanh", "erf", "sin", "cos")
-    + ("pow", "floor", "ceil", "rint", "round", "trunc", "expm1", "log1p", "powr", "clamp", "max", "min", *NATIVE)
+    ("exp", "exp2", "expm1", "log", "log2", "log1p", "sqrt", "rsqrt", "fabs", "fmax", "fmin", "max", "min", "fma",
+     "mad", "tanh", "erf", "sin", "cos", "pow", "powr", "floor", "ceil", "rint", "round", "trunc", "clamp", *NATIVE)
 )  # fmt: skip
 _EXTREMES: Final = {"max": "fmax", "min": "fmin"}
 
 
-class _NotVectorisable(Exception):  # noqa: N818  # a signal inside this module, never seen outside
+class _NotVectorisable(Exception):  # a signal inside this module, never seen outside
     pass
 
 
 def vectorise(view: View) -> Iterator[Site]:
     """Loops over contiguous floats: a main loop on vectors, and a scalar one for what is left."""
-    for loop in view.loops():
-        found = reductions(view, loop)
-        if found is None or any(one.type != "float" for one in found) or not _walks(view, loop):
-            continue
-        name = view.fresh("VEC")
-        try:
-            lines = _Body(view, loop, found, name).lines()
-        except _NotVectorisable:
-            continue
-        yield Site(
-            f"vectors for the loop over {loop.variable}",
-            partial(_vectorised, view, loop, found, name, lines),
-        )
+    known = "VEC" in view.kernel.tunables and "VEC_FLOAT" in view.words
+    name = "VEC" if known else view.fresh("VEC")
+    first = [] if known else [Edit(0, 0, preamble(name))]
+    edits = []
+    for loop in view.long_loops():
+        edit = _edit(view, loop, name)
+        if edit is not None:
+            edits.append(edit)
+            note = f"vectors for the loop over {loop.variable}"
+            yield Site(note, partial(_with_vectors, view, [*first, edit], name))
+    if len(edits) > 1:  # loops that have a vector form have no loops inside, so these do not overlap
+        yield Site("vectors for every loop", partial(_with_vectors, view, [*first, *edits], name))
+
+
+def _with_vectors(view: View, edits: list[Edit], name: str) -> Kernel:
+    return view.edited(edits, tunables={name: view.kernel.tunables.get(name, WIDTHS)})
+
+
+def _edit(view: View, loop: Loop, name: str) -> Edit | None:
+    """`loop` on vectors, or None where it has no such form."""
+    found = reductions(view, loop)
+    if found is None or any(one.type != "float" for one in found) or not _walks(view, loop):
+        return None
+    try:
+        return _vectorised(view, loop, found, name, _Body(view, loop, found, name).lines())
+    except _NotVectorisable:
+        return None
 
 
 def _walks(view: View, loop: Loop) -> bool:
@@ -53,7 +67,8 @@ def _walks(view: View, loop: Loop) -> bool:
 
     With vectors, other items visit an element than before; so no item may rely on having written it itself.
     """
-    return loop.step == "1" or (view.shared_out(loop) and not view.effects.stored & view.effects.loaded)
+    both = view.effects.stored & view.effects.loaded & set(view.parameters)
+    return loop.step == "1" or (view.shared_out(loop) and not both)
 
 
 def _bounds(loop: Loop, name: str, base: str) -> tuple[str, str, str]:
@@ -63,7 +78,7 @@ def _bounds(loop: Loop, name: str, base: str) -> tuple[str, str, str]:
     return f"{loop.start} * {name}", f"{loop.step} * {name}", f"{loop.stop} - {loop.stop} % {name} + {loop.start}"
 
 
-def _vectorised(view: View, loop: Loop, found: tuple[Reduction, ...], name: str, lines: list[str]) -> Kernel:
+def _vectorised(view: View, loop: Loop, found: tuple[Reduction, ...], name: str, lines: list[str]) -> Edit:
     base, lane = view.fresh(f"{loop.variable}_base"), view.fresh("lane")
     kind = loop.type.removeprefix("const ")
     parts, array = {one.variable: f"{one.variable}_{name.lower()}" for one in found}, view.fresh("lanes")
@@ -90,8 +105,7 @@ def _vectorised(view: View, loop: Loop, found: tuple[Reduction, ...], name: str,
         "  }",
         "}",
     ]
-    edits = [Edit(0, 0, preamble(name)), view.replace(loop.node, "\n".join(text))]
-    return view.edited(edits, tunables={name: WIDTHS})
+    return view.replace(loop.node, "\n".join(text))
 
 
 def preamble(name: str) -> str:
@@ -110,7 +124,7 @@ def preamble(name: str) -> str:
 
 @frozen
 class _Body:
-    """Turns the statements of a loop into statements on vectors; raises `_NotVectorisable` where one has no such form."""
+    """Turns the statements of a loop into ones on vectors; raises `_NotVectorisable` where one has no such form."""
 
     view: View
     loop: Loop

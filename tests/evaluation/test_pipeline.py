@@ -1,0 +1,131 @@
+"""The whole pipeline on real worker processes, with kernels that fail in every way there is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from kernelevolve import Workload, parse_kernel, registry
+from kernelevolve.accelerator import Source
+from kernelevolve.evaluation.isolation import Limits
+from kernelevolve.evaluation.measure import Protocol, Verdict
+from kernelevolve.evaluation.pipeline import Anchor, Evaluator, Settings
+from kernelevolve.evaluation.records import Evaluation, Stage
+from kernelevolve.outcome import Outcome
+from kernelevolve.testing import samples
+
+WORKLOAD = Workload.parse("rows=16,cols=32")
+SETTINGS = Settings(
+    limits=Limits(run_seconds=1.0, compile_seconds=1.5, memory=1 << 30), protocol=Protocol(screen_rounds=8, warmup=1)
+)
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Iterator[Evaluator]:
+    made = registry.accelerator("reference")
+    device = registry.find_device(made)
+    with Evaluator(
+        samples.problem(), made, device, workloads=[WORKLOAD], path="reference", settings=SETTINGS, secret=7
+    ) as opened:
+        opened.warm_up()
+        yield opened
+
+
+def anchor(evaluation: Evaluation, text: str) -> Anchor:
+    kernel = parse_kernel(text)
+    seconds = {timing.workload: timing.seconds for timing in evaluation.timings}
+    return Anchor(kernel, kernel.default, 1.0, seconds, Source.EMULATED_CYCLES)
+
+
+def test_a_right_kernel_is_correct_with_its_time_and_origin(evaluator: Evaluator) -> None:
+    found = evaluator.evaluate(parse_kernel(samples.GOOD))
+    assert (found.outcome, found.stage, found.fitness) == (Outcome.CORRECT, Stage.SCREEN, 1.0)
+    timing = found.timings[0]
+    assert timing.workload == WORKLOAD.label
+    assert timing.source is Source.EMULATED_CYCLES
+    assert found.checks.passed == found.checks.planned > 0
+
+
+@pytest.mark.parametrize("outcome", sorted(samples.FAILING))
+def test_every_way_to_fail_is_named_and_the_next_candidate_is_clean(evaluator: Evaluator, outcome: Outcome) -> None:
+    found = evaluator.evaluate(parse_kernel(samples.FAILING[outcome]))
+    assert found.outcome is outcome, f"{found.stage}: {found.message}"
+    assert found.message
+    assert found.fitness == 0.0
+    assert evaluator.evaluate(parse_kernel(samples.GOOD)).outcome is Outcome.CORRECT
+
+
+def test_a_kernel_twice_as_expensive_has_half_the_fitness(evaluator: Evaluator) -> None:
+    seed = evaluator.evaluate(parse_kernel(samples.GOOD))
+    found = evaluator.evaluate(parse_kernel(samples.SLOW), anchor=anchor(seed, samples.GOOD))
+    assert found.fitness == pytest.approx(0.5, rel=0.02)
+
+
+def test_identical_kernels_are_never_called_faster_or_slower(evaluator: Evaluator) -> None:
+    seed = evaluator.evaluate(parse_kernel(samples.GOOD))
+    twin = parse_kernel(samples.GOOD + "\n# another comment\n")
+    paired = evaluator.evaluate(twin, anchor=anchor(seed, samples.GOOD)).timings[0].paired
+    assert paired is not None
+    assert paired.verdict in (Verdict.SAME, Verdict.UNCLEAR)
+
+
+def test_a_plan_of_two_launches_with_scratch_is_right(evaluator: Evaluator) -> None:
+    assert evaluator.evaluate(parse_kernel(samples.TWO_LAUNCHES)).outcome is Outcome.CORRECT
+
+
+def test_a_kernel_that_loops_for_ever_is_stopped_within_its_limit_plus_a_second(evaluator: Evaluator) -> None:
+    evaluator.evaluate(parse_kernel(samples.GOOD))
+    begin = time.monotonic()
+    found = evaluator.evaluate(parse_kernel(samples.FAILING[Outcome.RUN_TIMEOUT]))
+    assert found.outcome is Outcome.RUN_TIMEOUT
+    assert time.monotonic() - begin < SETTINGS.limits.run_seconds + 1.0
+
+
+def test_a_candidate_that_serves_only_some_sizes_is_checked_on_those(evaluator: Evaluator) -> None:
+    text = samples.GOOD.replace('# language = "reference"', '# language = "reference"\n# when = "cols >= 8"')
+    found = evaluator.evaluate(parse_kernel(text))
+    assert found.outcome is Outcome.CORRECT
+    assert found.checks.unserved > 0
+    assert found.checks.passed + found.checks.unserved == found.checks.planned
+
+
+def test_a_candidate_that_does_not_serve_what_is_timed_is_out(evaluator: Evaluator) -> None:
+    text = samples.GOOD.replace('# language = "reference"', '# language = "reference"\n# when = "cols >= 64"')
+    assert evaluator.evaluate(parse_kernel(text)).outcome is Outcome.CONSTRAINT
+
+
+def test_leaving_the_evaluator_leaves_no_process_and_no_folder() -> None:
+    made = registry.accelerator("reference")
+    device = registry.find_device(made)
+    with Evaluator(
+        samples.problem(), made, device, workloads=[WORKLOAD], path="reference", settings=SETTINGS, secret=7
+    ) as opened:
+        opened.evaluate(parse_kernel(samples.GOOD))
+        pid = opened.worker.pid
+        assert pid is not None
+        folder = psutil.Process(pid).cwd()
+        assert psutil.Process(pid).environ().keys().isdisjoint({"ANTHROPIC_API_KEY", "AWS_SECRET_ACCESS_KEY"})
+    assert not psutil.pid_exists(pid)
+    assert not os.path.exists(folder)  # noqa: PTH110  # a path of another process, as text
+
+
+def test_keys_in_the_environment_do_not_reach_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "planted-secret")
+    monkeypatch.setenv("SOME_TOKEN", "planted-secret")
+    made = registry.accelerator("reference")
+    with Evaluator(
+        samples.problem(),
+        made,
+        registry.find_device(made),
+        workloads=[WORKLOAD],
+        path="reference",
+        settings=SETTINGS,
+        secret=7,
+    ) as opened:
+        opened.worker.start()
+        assert opened.worker.pid is not None
+        assert "planted-secret" not in " ".join(psutil.Process(opened.worker.pid).environ().values())
