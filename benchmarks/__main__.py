@@ -1,6 +1,6 @@
 """Runs every benchmark and prints what was promised beside what was measured.
 
-    python -m benchmarks [--only NAME ...] [--spaces DIR] [--json FILE]
+``python -m benchmarks [--only NAME ...] [--spaces DIR] [--json FILE]``
 """
 
 from __future__ import annotations

@@ -25,10 +25,7 @@ def measure(problem: str, promised: float, *, seed: int = 0) -> Figure:
         budget = kernelevolve.Budget(evaluations=EVALUATIONS, seconds=SECONDS)
         result = kernelevolve.evolve(problem, "opencl", budget=budget, seed=seed, store=store)
         store.close()
-    comparison = next(
-        (one for (base, side), one in result.confirmations[0].comparisons.items() if (base, side) == ("seed", f"#{result.best}")),
-        None,
-    )
+    comparison = result.confirmations[0].comparisons.get(("seed", f"#{result.best}"))
     interval = f"[{comparison.low:.2f}, {comparison.high:.2f}]" if comparison else "the seed stayed best"
     right = result.outcomes.get("CORRECT", 0)
     note = f"{interval}, {result.evaluations} evaluations ({right} right), {result.seconds:.0f} s, "

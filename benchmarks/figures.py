@@ -43,5 +43,6 @@ def table(figures: Sequence[Figure]) -> str:
     for figure in figures:
         promised = "" if figure.promised is None else f"promised {figure.relation} {figure.promised:g} {figure.unit}"
         word = {True: "holds", False: "DOES NOT HOLD", None: ""}[figure.holds]
-        lines.append(f"{figure.name:<52} {figure.measured:>10.4g} {figure.unit:<4} {promised:<24} {word}  {figure.note}")
+        measured = f"{figure.measured:>10.4g} {figure.unit:<4}"
+        lines.append(f"{figure.name:<52} {measured} {promised:<24} {word}  {figure.note}")
     return "\n".join(lines)

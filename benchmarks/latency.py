@@ -53,7 +53,8 @@ def _evaluations() -> list[float]:
     kernel = parse_kernel(problem.seeds["opencl"])
     workload = problem.tagged("smoke")[0]
     times = []
-    with Evaluator(problem, made, device, workloads=[workload], path="opencl", secret=secrets.randbits(62)) as evaluator:
+    secret = secrets.randbits(62)
+    with Evaluator(problem, made, device, workloads=[workload], path="opencl", secret=secret) as evaluator:
         evaluator.warm_up()
         first = evaluator.evaluate(kernel)
         seconds = {timing.workload: timing.seconds for timing in first.timings}

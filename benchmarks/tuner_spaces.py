@@ -20,12 +20,18 @@ from typing import Final, Protocol
 import attrs
 import numpy as np
 
-from baselines_tuning import STRATEGIES, Baseline
-from kernelevolve.evolution.tuning import Configuration, Space, T4Error, T4File, Tuner, read_t4
+if not __package__:  # run as a file: let it find the package that it belongs to
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.baselines_tuning import STRATEGIES, Baseline
+from benchmarks.figures import Figure
+from kernelevolve.evolution.tuning import Configuration, Space, Tuner
+from kernelevolve.t4 import T4Error, T4File, read_t4
 
 BUDGETS: Final = (25, 50, 100, 200, 400)
 #: What the tuner must reach, averaged over the five spaces that the project is developed with.
 TARGETS: Final = (0.80, 0.87, 0.94, 0.97, 0.985)
+OWN_MILLISECONDS: Final = 10.0
 
 
 class Searcher(Protocol):
@@ -48,7 +54,7 @@ class Recorded:
     @classmethod
     def of(cls, file: T4File) -> Recorded:
         """Index the records of a file by their codes."""
-        space = file.space()
+        space = Space.from_configurations([record.configuration for record in file.records])
         seconds = {space.encode(record.configuration).tobytes(): record.seconds for record in file.records}
         optimum = file.best.seconds
         assert optimum is not None, "the best record is a correct one"
@@ -103,6 +109,30 @@ def evaluate(recorded: Recorded, strategy: str, seeds: int) -> Score:
     return Score(recorded.name, strategy, curves.mean(axis=0).tolist(), errors.tolist(), own)
 
 
+def figures(spaces: Path | None, seeds: int = 50) -> list[Figure]:
+    """The promised fractions, and the tuner's own time, on the T4 files of a folder; nothing without a folder."""
+    if spaces is None:
+        return []
+    recorded = [Recorded.of(read_t4(path)) for path in t4_files(spaces)]
+    if not recorded:
+        message = f"{spaces}: no *.json or *.json.gz files; the tuner is measured on T4 files"
+        raise ValueError(message)
+    scores = [evaluate(space, "ours", seeds) for space in recorded]
+    means = np.mean([score.fractions for score in scores], axis=0)
+    note = f"mean of {len(scores)} spaces, {seeds} seeds"
+    reached = [
+        Figure(f"tuner: fraction of the optimum, {budget} evaluations", float(mean), "", ">=", target, note)
+        for budget, mean, target in zip(BUDGETS, means, TARGETS, strict=True)
+    ]
+    own = float(np.mean([score.milliseconds for score in scores]))
+    return [*reached, Figure("tuner: its own time per evaluation", own, "ms", "<=", OWN_MILLISECONDS, note)]
+
+
+def t4_files(folder: Path) -> list[Path]:
+    """The files of a folder that may be T4 files, by their names."""
+    return sorted(path for path in folder.glob("*.json*") if path.suffix in {".json", ".gz"})
+
+
 def row(label: str, strategy: str, fractions: Sequence[float], tail: str = "") -> str:
     """One line of the table."""
     return f"| {label} | {strategy} | " + " | ".join(f"{fraction:.3f}" for fraction in fractions) + f" | {tail} |"
@@ -130,7 +160,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run the benchmark; exit status 1 when there is nothing to run it on."""
     options = arguments()
-    files = sorted(path for path in options.spaces.glob("*.json*") if path.suffix in {".json", ".gz"})
+    files = t4_files(options.spaces)
     if not files:
         print(f"{options.spaces}: no *.json or *.json.gz files", file=sys.stderr)
         return 1
@@ -150,7 +180,7 @@ def main() -> int:
         mine = [score for score in scores if score.strategy == strategy]
         own = float(np.mean([score.milliseconds for score in mine]))
         print(row("**mean**", strategy, np.mean([score.fractions for score in mine], axis=0).tolist(), f"{own:.2f}"))
-    print(row("target", "ours", TARGETS, "10"))
+    print(row("target", "ours", TARGETS, f"{OWN_MILLISECONDS:.0f}"))
     if options.json:
         document = {"budgets": BUDGETS, "seeds": options.seeds, "scores": [attrs.asdict(score) for score in scores]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Does a warm worker time like a fresh process? And how small a difference means anything here?"""
+"""Whether a warm worker times like a fresh process, and how small a difference means anything here."""
 
 from __future__ import annotations
 

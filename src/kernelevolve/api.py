@@ -141,6 +141,8 @@ def evolve(
     spoken = start.language if start else language or _language_of(what, made)
     timed = choose_workloads(what, target, workloads)
     limits = budget or Budget(evaluations=150)
+    maker = _proposer(proposer)
+    make_policy(policy)  # a name that nothing answers to must not leave a run behind
     with _store(store) as kept:
         run = kept.create_run(
             Run(
@@ -150,7 +152,7 @@ def evolve(
                 device=target.name,
                 language=spoken,
                 policy=policy,
-                proposer=proposer if isinstance(proposer, str) else proposer.name,
+                proposer=proposer if isinstance(proposer, str) else maker.name,
                 seed=seed,
                 description=unstructure(target),
                 budget=budget_record(limits),
@@ -167,7 +169,7 @@ def evolve(
         )
         kept.add_event(run.id, EventKind.STARTED)
         first = start or parse_kernel(what.seeds[spoken], name=f"seed of {what.name}")
-        return _run(kept, run, what, made, target, first, limits, proposer, observer)
+        return _run(kept, run, what, made, target, first, limits, maker, observer)
 
 
 def resume(

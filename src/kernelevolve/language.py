@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
+from kernelevolve.kernel import Value
+
 
 class ParameterKind(enum.StrEnum):
     """How a parameter takes its argument."""
@@ -59,6 +61,13 @@ class Language(Protocol):
 
     def gate(self, body: str) -> None:
         """Return if the source may be run; raise `kernelevolve.outcome.Rejected` (rule, line, reason) otherwise."""
+        ...
+
+    def check_tunable(self, name: str, value: Value) -> None:
+        """Return if the compiler may be given this tunable; raise `kernelevolve.outcome.Rejected` otherwise.
+
+        A tunable reaches the compiler beside the source, so what the gate forbids in one must not come in by the other.
+        """
         ...
 
     def normalize(self, body: str) -> str:

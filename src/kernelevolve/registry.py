@@ -169,7 +169,7 @@ def accelerator(name: str) -> Accelerator:
         made = _made(load("accelerator", name), f"accelerator {name!r}")
         if not isinstance(made, Accelerator):
             raise PluginError(
-                f"accelerator {name!r} lacks part of the Accelerator protocol; see docs/how-to/accelerator.md"
+                f"accelerator {name!r} lacks part of the Accelerator protocol; see docs/how-to/write-an-accelerator.md"
             )
         if made.api[0] != API[0]:
             raise PluginError(f"accelerator {name!r} was written for API {made.api[0]}.x and this is {API[0]}.{API[1]}")

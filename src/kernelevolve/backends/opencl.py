@@ -24,12 +24,11 @@ from kernelevolve.outcome import CompileError, DeviceLost, ResourceExceeded, Too
 from kernelevolve.plan import LaunchPlan
 from kernelevolve.registry import language
 
-#: OpenCL C's name of each element type. bfloat16 has none: kernels see its bits.
+#: OpenCL C's name of each element type. bfloat16 and float8 have none, so no device here offers them.
 TYPE_NAMES: Final[Mapping[str, str]] = {
     "float64": "double",
     "float32": "float",
     "float16": "half",
-    "bfloat16": "ushort",
     "int64": "long",
     "int32": "int",
     "int16": "short",
@@ -208,7 +207,7 @@ def _describe(cl: Any, platform: Any, handle: Any, index: int) -> Device:
             "opencl_c": _short(handle.opencl_c_version),
             "clock_mhz": str(handle.max_clock_frequency),
         },
-        dtypes=frozenset({"float32", "int64", "int32", "int16", "int8", "uint8", "bool", "bfloat16", *extra}),
+        dtypes=frozenset({"float32", "int64", "int32", "int16", "int8", "uint8", "bool", *extra}),
         host_threads=units if is_cpu else None,
     )
 

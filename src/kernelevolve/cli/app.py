@@ -6,13 +6,15 @@ __all__ = ["app", "run"]
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-import click
 import typer
 
 from kernelevolve._version import VERSION
 from kernelevolve.cli.output import Exit, Output, describe_error
+
+#: What typer raises for a wrong command line. Newer releases carry a click of their own, so its class is found by name.
+_USAGE_ERROR: Final = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="kernelevolve",
@@ -119,7 +121,7 @@ def evolve(
     seconds: Seconds = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same recorded times: same run.")] = 0,
     proposer: Annotated[str, typer.Option("--proposer", help="Who proposes kernels.")] = "rewriting",
-    policy: Annotated[str, typer.Option("--policy", help="random, greedy, map-elites …")] = "map-elites",
+    policy: Annotated[str, typer.Option("--policy", help="random, greedy, map-elites or mcts.")] = "map-elites",
     start: Annotated[
         Path | None, typer.Option("--start", help="Start from this kernel file, not from the seed.")
     ] = None,
@@ -223,11 +225,17 @@ def run() -> None:
     as_json = "--json" in sys.argv
     try:
         status = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        raise SystemExit(Exit.USAGE) from None
-    except (click.Abort, KeyboardInterrupt):
+    except _USAGE_ERROR as error:
+        raise SystemExit(_usage_error(error, as_json=as_json)) from None
+    except (typer.Abort, KeyboardInterrupt):
         raise SystemExit(Exit.INTERRUPTED) from None
     except Exception as error:  # the last line of defence: a sentence and a status, the trace on request
         raise SystemExit(describe_error(error, as_json=as_json)) from None
     raise SystemExit(status if isinstance(status, int) else Exit.DONE)
+
+
+def _usage_error(error: Any, *, as_json: bool) -> Exit:
+    if as_json:
+        Output(json=True).document({"error": error.format_message()})
+    error.show()
+    return Exit.USAGE

@@ -42,7 +42,7 @@ def evolve_problem(
     """Evolve, with progress on standard error and the result on standard output."""
     with (
         Store.open(store_url) as store,
-        _stoppable(output, store),
+        _stoppable(output, store, None),
         ProgressDisplay(f"{problem} on {accelerator}") as show,
     ):
         result = api.evolve(
@@ -72,7 +72,7 @@ def resume_run(
     out: Path | None,
 ) -> None:
     """Resume, with progress on standard error and the result on standard output."""
-    with Store.open(store_url) as store, _stoppable(output, store), ProgressDisplay(f"run {run}") as show:
+    with Store.open(store_url) as store, _stoppable(output, store, run), ProgressDisplay(f"run {run}") as show:
         result = api.resume(run, budget=_budget(evaluations, seconds), store=store, observer=show)
     print_result(output, result, out)
 
@@ -84,8 +84,8 @@ def _budget(evaluations: int | None, seconds: float | None) -> Budget | None:
 
 
 @contextmanager
-def _stoppable(output: Output, store: Store) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop a run cleanly, and say how to go on."""
+def _stoppable(output: Output, store: Store, run: str | None) -> Iterator[None]:
+    """Ctrl-C and SIGTERM stop a run cleanly, and say how to go on: with `run`, or with the latest one."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -94,9 +94,9 @@ def _stoppable(output: Output, store: Store) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        latest = store.runs()[-1:]
-        if latest:
-            output.note(f"stopped; everything so far is kept. Go on with: kernelevolve resume {latest[0].id}")
+        stopped = run or next((latest.id for latest in store.runs()[-1:]), None)
+        if stopped:
+            output.note(f"stopped; everything so far is kept. Go on with: kernelevolve resume {stopped}")
         raise SystemExit(Exit.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -116,7 +116,8 @@ def print_result(output: Output, result: api.RunResult, out: Path | None) -> Non
     output.line(_fallen(result))
     output.line(f"best: candidate {result.best} with {configuration_label(result.configuration) or 'no tunables'}")
     output.line(f"run {result.run}: {result.reason}; {result.evaluations} evaluations in {result.seconds:.0f} s")
-    output.line(f"look at it: kernelevolve show {result.run}   the kernel: {out or 'kernelevolve show --candidate N'}")
+    shown = f"kernelevolve show {result.run} --candidate {result.best}"
+    output.line(f"look at it: kernelevolve show {result.run}   the kernel: {out or shown}")
 
 
 def _confirmation_table(result: api.RunResult, one: Confirmation) -> Table:

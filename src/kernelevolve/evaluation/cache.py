@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["CompileCache", "compile_digest"]
 
+import contextlib
 import hashlib
 import json
 import os
@@ -59,7 +60,7 @@ class CompileCache:
             found = _decode(path.read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             path.unlink(missing_ok=True)
             return None
         self._memory[digest] = found
@@ -113,8 +114,9 @@ def _decode(data: bytes) -> Artifact | CandidateError:
 def _prune(folder: Path) -> None:
     entries = []
     for entry in os.scandir(folder):
-        status = entry.stat()
-        entries.append((status.st_mtime, status.st_size, entry.path))
+        with contextlib.suppress(FileNotFoundError):  # another run may be moving its new entry into place
+            status = entry.stat()
+            entries.append((status.st_mtime, status.st_size, entry.path))
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
         if total <= MAX_BYTES:

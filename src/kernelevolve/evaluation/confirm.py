@@ -23,9 +23,10 @@ from kernelevolve.evaluation.casebook import CaseBook, PreparedCase
 from kernelevolve.evaluation.check import verify
 from kernelevolve.evaluation.eager import Eager
 from kernelevolve.evaluation.measure import Comparison, Protocol, compare_paired, settled
-from kernelevolve.evaluation.pipeline import Evaluator, same_clock
+from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evaluation.records import Timing
 from kernelevolve.evaluation.runner import Contestant
+from kernelevolve.evaluation.screen import on_one_clock, same_clock
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.outcome import CandidateError, Implausible
 from kernelevolve.problem import Workload
@@ -78,7 +79,7 @@ def confirm(
     Raises `SideError` for a side that turns out wrong or implausible here: the others can be confirmed without it.
     """
     ring = _Ring(evaluator, workload, sides, protocol or evaluator.settings.protocol, eager=eager)
-    evaluator.release_anchor()
+    evaluator.release_anchors()
     evaluator.worker.stop()
     ring.warm_up()
     ring.sample_until_settled(baselines)
@@ -203,7 +204,7 @@ class _Ring:
             runner.leave(contestant)
 
     def result(self, baselines: Sequence[str]) -> Confirmation:
-        same_clock([sample for samples in self.samples.values() for sample in samples])
+        self._agree_on_a_clock()
         limit = self.protocol.resolution
         comparisons = {
             (baseline, name): compare_paired(_seconds(self.samples[baseline]), _seconds(ours), resolution=limit)
@@ -222,6 +223,11 @@ class _Ring:
             eager=self._timing(self.eager_samples) if self.eager_samples else None,
             eager_description=self.eager.description if self.eager else "",
         )
+
+    def _agree_on_a_clock(self) -> None:
+        everything = on_one_clock([sample for samples in self.samples.values() for sample in samples])
+        for name, samples in self.samples.items():
+            self.samples[name], everything = everything[: len(samples)], everything[len(samples) :]
 
     def _timing(self, samples: Sequence[Sample]) -> Timing:
         return Timing(

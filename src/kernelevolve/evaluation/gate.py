@@ -24,11 +24,13 @@ class Gate:
 
     def __init__(self, problem: Problem, facts: Mapping[str, int], *, memory: int | None = None) -> None:
         self._problem, self._facts, self._memory = problem, facts, memory
-        self._known: OrderedDict[tuple[str, str], Mapping[str, tuple[Parameter, ...]] | CandidateError] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, str], Mapping[str, tuple[Parameter, ...]] | CandidateError] = (
+            OrderedDict()
+        )
 
     def admit(self, kernel: Kernel) -> Mapping[str, tuple[Parameter, ...]]:
         """The source's entries. Raises `Rejected` (rule, line) where its language forbids something in it."""
-        key = (kernel.language, kernel.body)
+        key = (kernel.language, kernel.body, repr(kernel.tunables))
         if key not in self._known:
             self._known[key] = self._read(kernel)
             if len(self._known) > _REMEMBERED:
@@ -42,6 +44,9 @@ class Gate:
         reader = language(kernel.language)
         try:
             reader.gate(kernel.body)
+            for name, values in kernel.tunables.items():
+                for value in values:
+                    reader.check_tunable(name, value)
             return reader.entries(kernel.body)
         except Rejected as error:
             return error

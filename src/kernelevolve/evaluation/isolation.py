@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Limits", "Worker"]
 
+import contextlib
 import os
 import secrets
 import select
@@ -43,6 +44,8 @@ _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "SYS
 #: How often a waiting engine looks at the worker's memory (seconds).
 _WATCH: Final = 0.1
 _READ: Final = 1 << 20
+#: How long a worker may take to end once its pipe is closed (seconds): a core is being torn down, nothing is computed.
+_ENDING: Final = 2.0
 
 
 @frozen
@@ -170,11 +173,15 @@ class Worker:
             return
         for descriptor in (self._source, self._sink):
             os.close(descriptor)
+        strays = _descendants(process.pid)
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:  # it had ended by itself
             process.poll()
         process.wait()
+        for stray in strays:  # those that left the group
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stray.kill()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -186,8 +193,12 @@ class Worker:
         return path.read_bytes()[-size:].decode("utf-8", "replace").strip()
 
     def _died(self, op: str) -> CandidateError:
-        process = self._process
-        code = process.wait() if process else 0
+        assert self._process is not None
+        try:
+            code = self._process.wait(_ENDING)
+        except subprocess.TimeoutExpired:  # it closed its pipe and lives on
+            self.stop()
+            return DeviceFault(f"the worker's process stopped answering during {op}", signal=None)
         tail = self.log_tail()
         self.stop()
         name = signal.Signals(-code).name if code < 0 else f"exit status {code}"
@@ -244,6 +255,13 @@ class Worker:
             self.stop()
             limit = self.limits.memory
             raise OutOfMemory(f"the worker used {used} bytes; its limit is {limit}", needed=used, limit=limit)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _timed_out(op: str, limit: float) -> CandidateError:

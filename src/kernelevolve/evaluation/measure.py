@@ -15,7 +15,6 @@ __all__ = [
     "resolution",
     "settled",
     "shuffled_rounds",
-    "spread",
 ]
 
 import enum
@@ -62,8 +61,8 @@ class Protocol:
     resolution: float = 0.02
     #: A launch shorter than this (seconds) is repeated within one sample.
     short: float = 10e-6
-    #: Samples whose interquartile range is this share of their median say nothing: UNSTABLE.
-    unstable: float = 0.75
+    #: A median that is uncertain by more than this share (half its interval, after a second helping) says nothing.
+    unstable: float = 0.3
     #: Evict caches before each timed launch.
     flush: bool = True
 
@@ -119,8 +118,8 @@ def compare_paired(baseline: Sequence[float], candidate: Sequence[float], *, res
     """
     if len(baseline) != len(candidate) or not baseline:
         raise ValueError(f"paired samples must be as many on both sides, not {len(baseline)} and {len(candidate)}")
-    if min(*baseline, *candidate) <= 0:
-        raise ValueError("times must be positive")
+    if not all(math.isfinite(seconds) and seconds > 0 for seconds in (*baseline, *candidate)):
+        raise ValueError("times must be positive and finite")
     logs = [math.log(b / c) for b, c in zip(baseline, candidate, strict=True)]
     middle, low, high = median_interval(logs)
     ratio, low, high = math.exp(middle), math.exp(low), math.exp(high)
@@ -160,11 +159,3 @@ def resolution(ratios: Sequence[float]) -> float:
     """The smallest difference that means anything: the 95th percentile of |log ratio| between identical kernels."""
     ordered = sorted(abs(math.log(ratio)) for ratio in ratios)
     return math.expm1(ordered[min(len(ordered) - 1, math.ceil(0.95 * len(ordered)) - 1)])
-
-
-def spread(samples: Sequence[float]) -> float:
-    """Relative spread: the interquartile range over the median."""
-    if len(samples) < 4:
-        return 0.0
-    low, middle, high = statistics.quantiles(samples, n=4)
-    return (high - low) / middle

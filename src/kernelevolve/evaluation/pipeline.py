@@ -8,34 +8,33 @@ from __future__ import annotations
 
 __all__ = ["Anchor", "Evaluator", "Settings"]
 
-import math
 import random
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
 from attrs import evolve, frozen
 
-from kernelevolve.accelerator import Accelerator, Artifact, Device, Realm, Sample, Source
+from kernelevolve.accelerator import Accelerator, Artifact, Device, Realm
 from kernelevolve.evaluation.cache import CompileCache
 from kernelevolve.evaluation.casebook import CaseBook, PreparedCase
 from kernelevolve.evaluation.check import check_case, verify
 from kernelevolve.evaluation.gate import Gate
 from kernelevolve.evaluation.isolation import Limits, Worker
-from kernelevolve.evaluation.measure import Protocol, compare_paired, spread
-from kernelevolve.evaluation.profile import describe, plausibility_floor
+from kernelevolve.evaluation.measure import Protocol
+from kernelevolve.evaluation.profile import describe
 from kernelevolve.evaluation.records import CheckSummary, Evaluation, Stage, Timing
 from kernelevolve.evaluation.runner import Contestant, Runner, Staged
+from kernelevolve.evaluation.screen import Anchor, Screen
 from kernelevolve.kernel import Configuration, Kernel, configuration_label
-from kernelevolve.outcome import CandidateError, ConstraintViolated, Implausible, Outcome, Unstable
+from kernelevolve.outcome import CandidateError, ConstraintViolated, Outcome
 from kernelevolve.plan import LaunchPlan
 from kernelevolve.problem import Problem, Workload
 
 #: How many sets of inputs timed launches rotate over: every sample finds other contents than the one before.
 ROTATIONS = 2
-#: How often a candidate is timed within a sample at most, to lengthen very short ones.
-MAX_LAUNCHES = 1000
 
 
 @frozen
@@ -46,19 +45,6 @@ class Settings:
     protocol: Protocol = Protocol()
     #: Bytes of inputs and outputs of one check case, at most.
     check_bytes: int = 16 << 20
-
-
-@frozen
-class Anchor:
-    """The kernel that candidates are paired with: the incumbent, or the seed at first."""
-
-    kernel: Kernel
-    configuration: Configuration
-    #: Its own fitness against the baseline.
-    fitness: float
-    #: Its median seconds by workload label.
-    seconds: Mapping[str, float]
-    source: Source
 
 
 class Evaluator:
@@ -85,8 +71,9 @@ class Evaluator:
         self.runner = Runner(self.worker, device.target, cache or CompileCache())
         self.book = CaseBook(problem, secret, limit_bytes=self.settings.check_bytes, dtypes=device.dtypes)
         self.gate = Gate(problem, device.facts, memory=device.memory.get("global"))
-        self._rng = random.Random(secret)
-        self._anchored: tuple[Anchor, dict[str, Contestant]] | None = None
+        #: Orders timed launches.
+        self.rng = random.Random(secret)
+        self._anchored: OrderedDict[str, dict[str, Contestant]] = OrderedDict()
 
     def __enter__(self) -> Self:
         return self
@@ -105,14 +92,19 @@ class Evaluator:
             self.book.rotations(workload, ROTATIONS)
 
     def evaluate(
-        self, kernel: Kernel, configuration: Configuration | None = None, anchor: Anchor | None = None
+        self,
+        kernel: Kernel,
+        configuration: Configuration | None = None,
+        anchor: Anchor | None = None,
+        baseline: Anchor | None = None,
     ) -> Evaluation:
         """Judge one kernel in one configuration. Never raises for what a candidate does.
 
-        Paired with `anchor` where there is one; without, the candidate is the baseline itself and its fitness is 1.
+        Paired with `anchor` where there is one; without, the candidate is the baseline itself and its fitness is 1. One
+        that beats the anchor is measured against `baseline` too (default: the anchor).
         """
         chosen = dict(configuration) if configuration is not None else kernel.default
-        return _Evaluation(self, kernel, chosen, anchor).run()
+        return _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
 
     @property
     def computes(self) -> bool:
@@ -126,19 +118,29 @@ class Evaluator:
         cases = self.book.rotations(workload, ROTATIONS) if self.computes else ()
         return Contestant(name, plan, tuple(case.staged for case in cases) or (Staged("recorded", {}),))
 
-    def anchored(self, anchor: Anchor) -> dict[str, Contestant]:
-        """The anchor's contestants by workload, kept prepared until another anchor comes."""
-        if self._anchored is None or self._anchored[0] != anchor:
-            self.release_anchor()
+    def anchored(self, anchor: Anchor) -> Mapping[str, Contestant]:
+        """An anchor's contestants by workload, kept prepared while it is one of the last two that were asked for."""
+        key = f"{anchor.kernel.digest}/{configuration_label(anchor.configuration)}"
+        if key not in self._anchored:
+            while len(self._anchored) > 1:
+                self._leave(self._anchored.popitem(last=False)[1])
             ring = {w.label: self.contestant(anchor.kernel, anchor.configuration, w) for w in self.workloads}
-            self._anchored = (anchor, ring)
-        return self._anchored[1]
+            self._anchored[key] = ring
+        self._anchored.move_to_end(key)
+        return self._anchored[key]
 
-    def release_anchor(self) -> None:
-        """Give back the anchor's buffers."""
-        for contestant in self._anchored[1].values() if self._anchored else ():
+    def is_anchored(self, contestant: Contestant) -> bool:
+        """Whether some anchor is this very contestant, whose buffers must stay."""
+        return any(contestant.name == one.name for ring in self._anchored.values() for one in ring.values())
+
+    def release_anchors(self) -> None:
+        """Give back the anchors' buffers."""
+        while self._anchored:
+            self._leave(self._anchored.popitem()[1])
+
+    def _leave(self, ring: Mapping[str, Contestant]) -> None:
+        for contestant in ring.values():
             self.runner.leave(contestant)
-        self._anchored = None
 
     def verify(self, contestant: Contestant, workload: Workload) -> None:
         """Judge what the last timed launches left. Raises `WrongResult`, `InputModified` or `OutOfBounds`."""
@@ -149,18 +151,24 @@ class Evaluator:
 class _Evaluation:
     """One pass through the pipeline: the state that its stages share."""
 
-    def __init__(self, owner: Evaluator, kernel: Kernel, configuration: Configuration, anchor: Anchor | None) -> None:
-        self.owner, self.kernel, self.configuration, self.anchor = owner, kernel, configuration, anchor
+    def __init__(
+        self,
+        owner: Evaluator,
+        kernel: Kernel,
+        configuration: Configuration,
+        anchor: Anchor | None,
+        baseline: Anchor | None,
+    ) -> None:
+        self.owner, self.kernel, self.configuration = owner, kernel, configuration
+        self.anchor, self.baseline = anchor, baseline
         self.stage = Stage.GATE
         self.spent: dict[str, float] = {}
         self.checks = CheckSummary()
-        self.timings: list[Timing] = []
+        self.timings: tuple[Timing, ...] = ()
         self.fitness = 0.0
         self.profile: dict[str, Any] = {}
         self.plans: dict[str, LaunchPlan] = {}
         self.artifact: Artifact | None = None
-        #: The best of the first look at the workload that is being timed, seconds.
-        self._look = 0.0
 
     def run(self) -> Evaluation:
         try:
@@ -198,7 +206,7 @@ class _Evaluation:
             details=dict(details),
             configuration=dict(self.configuration),
             checks=self.checks,
-            timings=tuple(self.timings),
+            timings=self.timings,
             fitness=self.fitness if outcome is Outcome.CORRECT else 0.0,
             resources=self.artifact.resources if self.artifact else {},
             profile=self.profile,
@@ -233,108 +241,6 @@ class _Evaluation:
         return index == 0 or any(size % 2 for size in case.workload.axes.values())
 
     def _screen(self) -> None:
-        logs: list[float] = []
-        for workload in self.owner.workloads:
-            timing = self._time(workload)
-            self.timings.append(timing)
-            if self.anchor is not None:
-                before = self.anchor.seconds[workload.label]
-                logs.append(math.log(timing.paired.ratio if timing.paired else before / timing.seconds))
-        gain = math.exp(sum(logs) / len(logs)) if logs else 1.0
-        self.fitness = gain * (self.anchor.fitness if self.anchor else 1.0)
+        screen = Screen(self.owner, self.kernel, self.configuration, self.anchor, self.baseline)
+        self.timings, self.fitness = screen.run()
         self.profile = describe(self.owner.problem, self.timings, self.owner.workloads)
-
-    def _time(self, workload: Workload) -> Timing:
-        owner, protocol = self.owner, self.owner.settings.protocol
-        contestant = owner.contestant(self.kernel, self.configuration, workload)
-        anchored = owner.anchored(self.anchor)[workload.label] if self.anchor else None
-        itself = anchored is not None and anchored.name == contestant.name
-        try:
-            owner.runner.enter(contestant)
-            look, launches = self._first_look(contestant, protocol)
-            self._plausible(workload, look)
-            self._look = min(sample.seconds for sample in look)
-            timing = _timing(workload, look, launches, flushed=protocol.flush)
-            if anchored is None or itself:
-                more = self._more(contestant, protocol, launches)
-                timing = _timing(workload, look + more, launches, flushed=protocol.flush)
-            elif not self._far_behind(workload, look, protocol):
-                timing = self._paired(workload, contestant, anchored, protocol, launches)
-            owner.verify(contestant, workload)
-            _stable(timing, protocol)
-            return timing
-        finally:
-            if not itself:
-                owner.runner.leave(contestant)
-
-    def _first_look(self, contestant: Contestant, protocol: Protocol) -> tuple[list[Sample], int]:
-        runner, rng = self.owner.runner, self.owner._rng  # noqa: SLF001  # one class in two halves
-        warm = runner.rounds([contestant], max(1, protocol.warmup), rng, flush=False)
-        shortest = min(sample.seconds for sample in warm[contestant.name])
-        launches = min(MAX_LAUNCHES, max(1, math.ceil(protocol.short / shortest)))
-        found = runner.rounds([contestant], protocol.first_look, rng, flush=protocol.flush, launches=launches)
-        return found[contestant.name], launches
-
-    def _more(self, contestant: Contestant, protocol: Protocol, launches: int) -> list[Sample]:
-        rng = self.owner._rng  # noqa: SLF001
-        found = self.owner.runner.rounds(
-            [contestant],
-            protocol.rounds_within(launches * self._look),
-            rng,
-            flush=protocol.flush,
-            launches=launches,
-        )
-        return found[contestant.name]
-
-    def _far_behind(self, workload: Workload, look: Sequence[Sample], protocol: Protocol) -> bool:
-        second = sorted(sample.seconds for sample in look)[1 if len(look) > 1 else 0]
-        return self.anchor is not None and second > protocol.far_behind * self.anchor.seconds[workload.label]
-
-    def _paired(
-        self, workload: Workload, contestant: Contestant, anchored: Contestant, protocol: Protocol, launches: int
-    ) -> Timing:
-        rng = self.owner._rng  # noqa: SLF001
-        assert self.anchor is not None
-        rounds = protocol.rounds_within(launches * (self.anchor.seconds[workload.label] + self._look))
-        found = self.owner.runner.rounds([contestant, anchored], rounds, rng, flush=protocol.flush, launches=launches)
-        ours, theirs = found[contestant.name], found[anchored.name]
-        same_clock([*ours, *theirs])
-        comparison = compare_paired(
-            [s.seconds for s in theirs], [s.seconds for s in ours], resolution=protocol.resolution
-        )
-        self._plausible(workload, ours)
-        return evolve(_timing(workload, ours, launches, flushed=protocol.flush), paired=comparison)
-
-    def _plausible(self, workload: Workload, samples: Sequence[Sample]) -> None:
-        floor = plausibility_floor(self.owner.problem, self.owner.device, workload)
-        fastest = min(sample.seconds for sample in samples)
-        if fastest < floor:
-            message = f"{fastest:.3g} s on {workload.label}; the device cannot do it in less than {floor:.3g} s"
-            raise Implausible(message, measured=fastest, floor=floor)
-
-
-def same_clock(samples: Sequence[Sample]) -> Source:
-    """The one source of all samples. Raises `Implausible` where clocks were mixed: such times are never compared."""
-    sources = {sample.source for sample in samples}
-    if len(sources) > 1:
-        listed = " and ".join(sorted(sources))
-        raise Implausible(f"times from different clocks ({listed}) cannot be compared", measured=None, floor=None)
-    return sources.pop()
-
-
-def _stable(timing: Timing, protocol: Protocol) -> None:
-    found = spread(timing.samples)
-    if found > protocol.unstable:
-        message = f"samples on {timing.workload} spread over {found:.0%} of their median (interquartile range)"
-        raise Unstable(message, spread=found)
-
-
-def _timing(workload: Workload, samples: Sequence[Sample], launches: int, *, flushed: bool) -> Timing:
-    return Timing(
-        workload=workload.label,
-        samples=tuple(sample.seconds for sample in samples),
-        source=same_clock(samples),
-        host=tuple(sample.host_seconds for sample in samples if sample.host_seconds is not None),
-        launches=launches,
-        flushed=flushed,
-    )

@@ -177,7 +177,7 @@ class _Host:
         return _Answer({"samples": samples, "flushed": flushes})
 
     def _poison(self, prepared: _Prepared, pattern: int) -> None:
-        """Wipe outputs and scratch before *every* timed launch: one that finds an earlier one's result would keep it."""
+        """Wipe outputs and scratch before *every* timed launch: one that finds a result there could leave its work."""
         for planned in prepared.plan.buffers:
             if planned.role is not Role.INPUT:
                 self.session.fill(prepared.buffers[planned.name], pattern, guards=False)

@@ -78,6 +78,8 @@ class Evolution:
         self.evaluator, self.proposer, self.search, self.ledger = evaluator, proposer, search, ledger
         self.observer = observer
         self.anchor: Anchor | None = None
+        #: The seed, measured.
+        self.baseline: Anchor | None = None
         self.outcomes: Counter[str] = Counter()
         #: Best fitness after each evaluation.
         self.curve = array("d")
@@ -115,6 +117,7 @@ class Evolution:
         self.outcomes[evaluation.outcome] += 1
         if evaluation.profile.get("anchor"):
             self.anchor = self._anchor_of(evaluation)
+            self.baseline = self.baseline or self.anchor
         self.curve.append(max(fitness, self.curve[-1] if self.curve else 0.0))
 
     def _anchor_of(self, evaluation: Evaluation) -> Anchor:
@@ -234,7 +237,7 @@ class Evolution:
     def _evaluate(self, candidate: Candidate, configuration: Configuration) -> None:
         number, kernel = candidate.number, self.kernel(candidate.number)
         begin = time.perf_counter()
-        measured = self.evaluator.evaluate(kernel, configuration, self.anchor)
+        measured = self.evaluator.evaluate(kernel, configuration, self.anchor, self.baseline)
         seconds = time.perf_counter() - begin
         self.ledger.spend(device_seconds=sum(measured.spent.get(stage, 0.0) for stage in ("check", "screen")))
         self.ledger.evaluated(measured.fitness)

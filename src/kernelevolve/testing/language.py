@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from kernelevolve.errors import suggest
+from kernelevolve.kernel import Value
 from kernelevolve.language import Language, Parameter, ParameterKind
 from kernelevolve.outcome import Rejected
 
@@ -100,6 +101,9 @@ class ReferenceLanguage:
             for node in parse_source(body).body
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
         }
+
+    def check_tunable(self, name: str, value: Value) -> None:
+        """A tunable becomes a module constant: any value of a header will do."""
 
     def gate(self, body: str) -> None:
         tree = parse_source(body)

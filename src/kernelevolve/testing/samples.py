@@ -106,7 +106,7 @@ FAILING: Final[Mapping[Outcome, str]] = {
     Outcome.NONDETERMINISTIC: _with("y[row] = y[row] + unstable()"),
     Outcome.INPUT_MODIFIED: _with("x[row] = 0.0"),
     Outcome.IMPLAUSIBLE: _marked('COST = "1"'),
-    Outcome.UNSTABLE: _marked('COST = "rows * cols * 10"\nNOISE = 0.95'),
+    Outcome.UNSTABLE: _marked('COST = "rows * cols * 1000"\nNOISE = 0.95'),
     Outcome.DEVICE_LOST: _with("lose_device()"),
     Outcome.PLUGIN_BUG: _with("break_plugin()"),
 }

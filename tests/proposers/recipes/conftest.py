@@ -20,12 +20,15 @@ NUMPY = {"float32": np.float32, "int32": np.int32, "int64": np.int64, "float64":
 
 
 def header(entry: str, grid: str, block: str) -> str:
-    return f'// /// kernel\n// language = "opencl"\n// [[launch]]\n// entry = "{entry}"\n// grid = [{grid}]\n// block = [{block}]\n// ///\n'
+    lines = ['language = "opencl"', "[[launch]]", f'entry = "{entry}"', f"grid = [{grid}]", f"block = [{block}]"]
+    return "\n".join(["// /// kernel", *(f"// {line}" for line in lines), "// ///"])
 
 
 ROWS = '"cdiv(rows, 64)"'
 
-LAYER_NORM = header("norm", ROWS, '"64"') + """
+LAYER_NORM = (
+    header("norm", ROWS, '"64"')
+    + """
 __kernel void norm(__global const float *x, __global const float *w, __global const float *b, __global float *y,
                    int rows, int cols, float eps) {
     int row = get_global_id(0);
@@ -45,8 +48,11 @@ __kernel void norm(__global const float *x, __global const float *w, __global co
     }
 }
 """
+)
 
-ROW_SUM = header("sums", ROWS, '"64"') + """
+ROW_SUM = (
+    header("sums", ROWS, '"64"')
+    + """
 __kernel void sums(__global const x_t *x, __global y_t *y, int rows, int cols) {
     const size_t row = get_global_id(0);
     if (row < rows) {
@@ -56,8 +62,11 @@ __kernel void sums(__global const x_t *x, __global y_t *y, int rows, int cols) {
     }
 }
 """
+)
 
-PEAK = header("scale_by_peak", ROWS, '"64"') + """
+PEAK = (
+    header("scale_by_peak", ROWS, '"64"')
+    + """
 #define MAGNITUDE(v) fabs(v)
 __kernel void scale_by_peak(__global const x_t *x, __global y_t *y, int rows, int cols) {
     int row = get_group_id(0) * get_local_size(0) + get_local_id(0);
@@ -70,8 +79,11 @@ __kernel void scale_by_peak(__global const x_t *x, __global y_t *y, int rows, in
     for (int i = 0; i < cols; i += 1) y[row * cols + i] = x[row * cols + i] / m;
 }
 """
+)
 
-LOG_SOFTMAX = header("log_softmax", ROWS, '"64"') + """
+LOG_SOFTMAX = (
+    header("log_softmax", ROWS, '"64"')
+    + """
 __kernel void log_softmax(__global const float *x, __global float *y, int rows, int cols) {
     const int row = get_global_id(0);
     if (row >= rows) return;
@@ -85,8 +97,11 @@ __kernel void log_softmax(__global const float *x, __global float *y, int rows, 
     for (int i = 0; i < cols; i++) out[i] = in[i] - shift;
 }
 """
+)
 
-SIGMOID = header("gate", '"cdiv(n, 64)"', '"64"') + """
+SIGMOID = (
+    header("gate", '"cdiv(n, 64)"', '"64"')
+    + """
 __kernel void gate(__global const float *x, __global const float *z, __global float *y, int n, float scale) {
     int i = get_global_id(0);
     if (i >= n) return;
@@ -95,16 +110,22 @@ __kernel void gate(__global const float *x, __global const float *z, __global fl
     y[i] = s * fmin(leak, 2.0f);
 }
 """
+)
 
-BIAS = header("bias_add", '"cdiv(cols, 16)", "cdiv(rows, 4)"', '"16", "4"') + """
+BIAS = (
+    header("bias_add", '"cdiv(cols, 16)", "cdiv(rows, 4)"', '"16", "4"')
+    + """
 __kernel void bias_add(__global const x_t *x, __global const b_t *b, __global y_t *y, int rows, int cols) {
     int col = get_global_id(0), row = get_global_id(1);
     if (row >= rows || col >= cols) return;
     y[row * cols + col] = x[row * cols + col] + b[col];
 }
 """
+)
 
-COLUMN_SUM = header("columns", '"cdiv(cols, 64)"', '"64"') + """
+COLUMN_SUM = (
+    header("columns", '"cdiv(cols, 64)"', '"64"')
+    + """
 __kernel void columns(__global const float *x, __global float *y, int rows, int cols) {
     int col = get_global_id(0);
     if (col >= cols) return;
@@ -113,8 +134,11 @@ __kernel void columns(__global const float *x, __global float *y, int rows, int 
     y[col] = total;
 }
 """
+)
 
-LINEAR = header("linear", '"cdiv(n, 16)", "cdiv(m, 4)"', '"16", "4"') + """
+LINEAR = (
+    header("linear", '"cdiv(n, 16)", "cdiv(m, 4)"', '"16", "4"')
+    + """
 __kernel void linear(__global const float *a, __global const float *w, __global const float *b, __global float *c,
                      int m, int n, int k) {
     const int j = get_global_id(0), i = get_global_id(1);
@@ -124,8 +148,11 @@ __kernel void linear(__global const float *a, __global const float *w, __global 
     c[i * n + j] = fmax(acc, 0.0f);
 }
 """
+)
 
-DISTANCE = header("farthest", '"m", "n"', '"1", "1"') + """
+DISTANCE = (
+    header("farthest", '"m", "n"', '"1", "1"')
+    + """
 __kernel void farthest(__global const float *a, __global const float *b, __global float *c, int n, int k) {
     const size_t i = get_global_id(0);
     const size_t j = get_global_id(1);
@@ -137,8 +164,25 @@ __kernel void farthest(__global const float *a, __global const float *b, __globa
     c[i * n + j] = far;
 }
 """
+)
 
-UPPER_BOUND = header("upper", '"cdiv(n, 64)"', '"64"') + """
+FLAT = (
+    header("product", '"cdiv(m * n, 64)"', '"64"')
+    + """
+__kernel void product(__global const float *a, __global const float *b, __global float *c, int m, int n, int k) {
+    const int id = get_global_id(0);
+    if (id >= m * n) return;
+    const int row = id / n, col = id % n;
+    float sum = 0.0f;
+    for (int p = 0; p < k; p++) sum += a[row * k + p] * b[p * n + col];
+    c[row * n + col] = sum;
+}
+"""
+)
+
+UPPER_BOUND = (
+    header("upper", '"cdiv(n, 64)"', '"64"')
+    + """
 __kernel void upper(__global const float *x, __global const float *t, __global int *y, int n, int m) {
     int i = get_global_id(0);
     if (i >= n) return;
@@ -152,6 +196,7 @@ __kernel void upper(__global const float *x, __global const float *t, __global i
     y[i] = lo;
 }
 """
+)
 
 
 def _sorted_table(request: InputRequest) -> Mapping[str, torch.Tensor]:
@@ -161,7 +206,9 @@ def _sorted_table(request: InputRequest) -> Mapping[str, torch.Tensor]:
     return {"x": x, "t": table}
 
 
-def _problem(name: str, axes: str, inputs: str, output: TensorSpec, seed: str, workload: str, **more: object) -> Problem:
+def _problem(
+    name: str, axes: str, inputs: str, output: TensorSpec, seed: str, workload: str, **more: object
+) -> Problem:
     specs = [TensorSpec(*(part.strip() for part in text.split(":"))) for text in inputs.split(";")]
     return Problem(name, tuple(axes.split()), specs, (output,), workloads=(workload,), seeds={"opencl": seed}, **more)
 
@@ -207,6 +254,10 @@ PROBLEMS = {
         _problem(
             "distance", "m n k", "a: m, k; b: k, n", TensorSpec("c", "m, n"), DISTANCE, "m=64,n=64,k=64",
             reference=lambda a, b: (a.unsqueeze(-1) - b.unsqueeze(0)).abs().amax(1),
+        ),
+        _problem(
+            "flat", "m n k", "a: m, k; b: k, n", TensorSpec("c", "m, n"), FLAT, "m=64,n=64,k=64",
+            reference=lambda a, b: a @ b,
         ),
         _problem(
             "upper_bound", "n m", "x: n; t: m", TensorSpec("y", "n", "int32"), UPPER_BOUND, "n=4097,m=1000",

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  # a sample on one line reads better than C in pieces
 """Where a rewrite would change the result, it must find no place."""
 
 import pytest
@@ -45,8 +46,10 @@ REFUSED = {
     "an atomic in the loop": (("lanes",), SUM.format("s += x[c]; atomic_add((__global int *)y, 1);")),
     "a second loop that needs the first one's result": (
         ("fuse",),
-        "float m = 0.0f; for (int c = 0; c < cols; ++c) { m = fmax(m, x[c]); }"
-        " for (int c = 0; c < cols; ++c) { y[c] = x[c] - m; }",
+        (
+            "float m = 0.0f; for (int c = 0; c < cols; ++c) { m = fmax(m, x[c]); }"
+            " for (int c = 0; c < cols; ++c) { y[c] = x[c] - m; }"
+        ),
     ),
     "a second loop that reads the first one's neighbours": (
         ("fuse",),
@@ -76,8 +79,31 @@ REFUSED = {
     ),
     "a row that is read after it was written": (
         ("jam", "row-per-group"),
-        "int i = get_global_id(0); if (i >= rows) return; for (int c = 0; c < cols; ++c) { y[i * cols + c] = x[c]; }"
-        " for (int c = 0; c < cols; ++c) { y[i * cols + c] = y[i * cols + c] * 2.0f; }",
+        (
+            "int i = get_global_id(0); if (i >= rows) return; for (int c = 0; c < cols; ++c) { y[i * cols + c] = x[c]; }"
+            " for (int c = 0; c < cols; ++c) { y[i * cols + c] = y[i * cols + c] * 2.0f; }"
+        ),
+    ),
+    "a row that is read back under another name": (
+        ("jam", "row-per-group", "lanes", "vectorise"),
+        (
+            "int i = get_global_id(0); if (i >= rows) return; __global float *row = y + i * cols; float s = 0.0f;"
+            " for (int c = 0; c < cols; ++c) { row[c] = x[c]; s += y[i * cols + c + 1]; } y[i] = s;"
+        ),
+    ),
+    "an output that no name reaches yet": (
+        ("reuse-output",),
+        (
+            "float s = 0.0f; for (int c = 0; c < cols; ++c) { s += exp(x[c]); } __global float *row = y + cols;"
+            " for (int c = 0; c < cols; ++c) { row[c] = exp(x[c]) / s; }"
+        ),
+    ),
+    "an output whose place is not known yet": (
+        ("reuse-output",),
+        (
+            "float s = 0.0f; for (int c = 0; c < cols; ++c) { s += exp(x[c]); } const int at = cols * 2;"
+            " for (int c = 0; c < cols; ++c) { y[at + c] = exp(x[c]) / s; }"
+        ),
     ),
     "one dimension": (("swap-dimensions",), "y[get_global_id(0)] = 1.0f;"),
 }

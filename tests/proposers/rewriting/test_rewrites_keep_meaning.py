@@ -27,7 +27,7 @@ CASES = [
     ("hoist", "total", 4),
     ("row-pointer", "rms_norm_items", 3),
     ("reciprocal", "softmax_items", 1),
-    ("native", "rms_norm_items", 3),
+    ("native", "rms_norm_items", 5),
     ("contract", "scaled_sum", 2),
     ("branchless", "map_id", 1),
     ("branchless", "scaled_sum", 1),
@@ -45,15 +45,15 @@ CASES = [
 ]
 
 
-def check(machine, sample, kernel) -> None:
+def check(machine, sample, kernel, number: int) -> None:
+    """Run `kernel` with one configuration, the default for every second `number`, at every size of the sample."""
     configurations = list(kernel.configurations())
-    tried = configurations[:1] + random.Random(1).sample(configurations[1:], min(1, len(configurations) - 1))
+    configuration = random.Random(number).choice(configurations) if number % 2 else configurations[0]
     for workload in sample.workloads:
         want = machine.run(sample, sample.kernel, workload, sample.kernel.default)
         assert np.isfinite(want).all()
-        for configuration in tried:
-            got = machine.run(sample, kernel, workload, configuration)
-            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5, err_msg=f"{workload} {configuration}\n{kernel}")
+        got = machine.run(sample, kernel, workload, configuration)
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5, err_msg=f"{workload} {configuration}\n{kernel}")
 
 
 @pytest.mark.opencl
@@ -62,10 +62,10 @@ def test_a_rewrite_keeps_what_the_kernel_computes(machine, samples, name: str, k
     sample = samples[kernel]
     found = sites(sample.kernel, sample.problem, next(rewrite for rewrite in REWRITES if rewrite.name == name))
     assert len(found) == places
-    for site in found:
+    for number, site in enumerate(found):
         changed = site.make()
         assert accepted(changed, OpenCLC(), [sample.kernel]), str(changed)
-        check(machine, sample, changed)
+        check(machine, sample, changed, number)
 
 
 @pytest.mark.opencl
@@ -75,7 +75,7 @@ def test_several_rewrites_in_a_row_keep_what_the_kernel_computes(machine, sample
     sample = samples[sorted(samples)[seed % len(samples)]]
     change = next(_compositions(sample.kernel, sample.problem, rng))
     assert accepted(change.kernel, OpenCLC(), [sample.kernel]), str(change.kernel)
-    check(machine, sample, change.kernel)
+    check(machine, sample, change.kernel, seed // len(samples))
 
 
 def test_every_rewrite_is_run_on_a_device() -> None:

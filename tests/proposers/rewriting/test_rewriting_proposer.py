@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from attrs import evolve
 from hypothesis import given, settings
@@ -202,3 +204,36 @@ def test_recipes_are_operators_too() -> None:
     for proposal in found:
         assert proposal.operator in recipes
         LANGUAGE.gate(proposal.kernel.body)
+
+
+def test_values_of_a_group_stay_powers_of_two_and_within_what_the_device_allows() -> None:
+    problem, kernel = seed_of("softmax")
+    kernel = next(one for one in _tunables(problem, kernel) if "GROUP" in one.tunables)
+    best = parent(kernel, configuration={"GROUP": kernel.tunables["GROUP"][-1]})
+    small = evolve(DEVICE, facts={**FACTS, "max_group_size": 128})
+    asked = [evolve(request(problem, [best], "tunables", seed), device=small) for seed in range(10)]
+    found = {proposal.kernel.tunables["GROUP"] for one in asked if (proposal := PROPOSER.propose(one)) is not None}
+    new = {values[0] for values in found if values != kernel.tunables["GROUP"]}
+    assert new
+    assert all(value <= 128 and value & (value - 1) == 0 for value in new)
+
+
+def test_what_a_rewrite_relies_on_becomes_a_constraint(samples) -> None:
+    sample = samples["softmax_items"]
+    tree = rewritten(sample.problem, sample.kernel, "row-per-group", 0)
+    one = rewritten(sample.problem, sample.kernel, "row-per-group", 1)
+    assert [constraint.text for constraint in tree.constraints] == ["next_pow2(GROUP) == GROUP"]
+    assert one.constraints == ()
+    problem, kernel = seed_of("matmul")
+    sized = rewritten(problem, kernel, "group-size", 0)
+    assert [constraint.text for constraint in sized.constraints] == ["GROUP_X * 16 <= max_group_size"]
+
+
+def test_a_proposal_takes_milliseconds() -> None:
+    problem, kernel = seed_of("softmax")
+    times = []
+    for seed in range(20):
+        started = time.perf_counter()
+        assert PROPOSER.propose(request(problem, [parent(kernel)], "compose", seed)) is not None
+        times.append(time.perf_counter() - started)
+    assert sorted(times)[10] < 0.2

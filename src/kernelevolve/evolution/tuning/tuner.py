@@ -16,6 +16,7 @@ from kernelevolve.evolution.tuning.features import FeatureMap
 from kernelevolve.evolution.tuning.model import Model
 from kernelevolve.evolution.tuning.pool import Pool
 from kernelevolve.evolution.tuning.space import Configuration, Space
+from kernelevolve.evolution.tuning.threads import single_threaded
 
 #: Configurations spread over the space before the model chooses. It needs one success; until there is one, the spread
 #: goes on.
@@ -54,7 +55,8 @@ class Tuner:
         """A configuration neither asked nor told before; None when there is none left."""
         if self._pool.taken.all():
             return None
-        index = self._choose()
+        with single_threaded():
+            index = self._choose()
         self._pool.take(index)
         return self._pool.configuration(index)
 
@@ -72,10 +74,11 @@ class Tuner:
         self._pool.record(index, log_seconds)
         if seconds is not None and (self._best is None or seconds < self._best[1]):
             self._best = self._pool.configuration(index), seconds
-        if self._model is not None:
-            self._model.learn(index, log_seconds)
-        elif len(self._pool.history) >= _DESIGN and self._pool.successes:
-            self._model = Model(self._pool, self._features, seed=self._seed)
+        with single_threaded():
+            if self._model is not None:
+                self._model.learn(index, log_seconds)
+            elif len(self._pool.history) >= _DESIGN and self._pool.successes:
+                self._model = Model(self._pool, self._features, seed=self._seed)
 
     def _choose(self) -> int:
         pool = self._pool

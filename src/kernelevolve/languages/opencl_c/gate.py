@@ -259,8 +259,8 @@ _STRUCTURE: Final = frozenset(("{", "}", ";", *KEYWORDS))
 _INTERESTING: Final = frozenset(
     words(
         "call_expression cast_expression storage_class_specifier function_declarator init_declarator "
-        "type_definition field_declaration assignment_expression pointer_declarator abstract_pointer_declarator array_declarator union_specifier pointer_expression "
-        "parameter_declaration declaration"
+        "type_definition field_declaration assignment_expression pointer_declarator abstract_pointer_declarator "
+        "array_declarator pointer_expression parameter_declaration declaration"
     )
 )
 _TOP: Final = frozenset(

@@ -9,7 +9,9 @@ from typing import Final
 
 from tree_sitter import Node
 
+from kernelevolve.kernel import Value
 from kernelevolve.language import Parameter, ParameterKind
+from kernelevolve.languages.opencl_c.definitions import check_definition
 from kernelevolve.languages.opencl_c.gate import check, function_name
 from kernelevolve.languages.opencl_c.lexing import lex
 from kernelevolve.languages.opencl_c.source import Source, parse
@@ -25,6 +27,10 @@ class OpenCLC:
     name: str = "opencl"
     comment: str = "//"
     suffix: str = ".cl"
+
+    def check_tunable(self, name: str, value: Value) -> None:
+        """A tunable becomes a macro: its name must not be a word of the language, nor its value be code."""
+        check_definition(name, value)
 
     def entries(self, body: str) -> Mapping[str, tuple[Parameter, ...]]:
         """Every kernel function, with its parameters in order. Raises `Rejected` where the source cannot be lexed."""

@@ -15,6 +15,7 @@ MAX_BYTES: Final = 128 * 1024
 
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//(?:[^\n\\]|\\(?!\s*\n))*(?:\\(?=\s*\n))?|/\*[\s\S]*?\*/)
+      | (?P<unclosed>/\*)
       | (?P<directive>\#(?:/\*[\s\S]*?\*/|\\[ \t]*\r?\n|(?!//|/\*)[^\n])*)
       | (?P<word>[A-Za-z_]\w*)
       | (?P<number>\.?[0-9](?:[eEpP][+-]|[\w.])*)
@@ -72,7 +73,7 @@ def _tokens(text: str, directive: bool) -> Iterator[Token]:
         yield token
 
 
-_SUSPECT: Final = frozenset({"comment", "joined", "other", "directive"})
+_SUSPECT: Final = frozenset({"comment", "joined", "other", "directive", "unclosed"})
 
 
 def _check(text: str, token: Token, directive: bool) -> None:
@@ -89,6 +90,8 @@ def _check(text: str, token: Token, directive: bool) -> None:
                 raise _refuse(text, token.start, "characters", what)
         case "directive" if directive:
             raise _refuse(text, token.start, "macro", "# and ## make new names in a macro; write the names out")
+        case "unclosed":
+            raise _refuse(text, token.start, "characters", "a comment that is never closed")
         case "other":
             what = f"unexpected character {token.text!r}; OpenCL C outside comments is plain ASCII"
             raise _refuse(text, token.start, "characters", what)

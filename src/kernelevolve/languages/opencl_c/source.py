@@ -23,6 +23,8 @@ from kernelevolve.outcome import Rejected
 
 MAX_TOKENS: Final = 20_000
 MAX_BRACKETS: Final = 48
+#: ``(a) & b`` is a cast or an operation; the parser follows both, in time quadratic in their number (22 s at 4800).
+MAX_UNDECIDED: Final = 128
 _parser = Parser(Language(tree_sitter_c.language()))
 
 
@@ -94,8 +96,16 @@ def _check_size(text: str, tokens: list[Token]) -> None:
     """Keep what would take a parser or a compiler long away from both."""
     if len(tokens) > MAX_TOKENS:
         raise Rejected(f"{len(tokens)} tokens; at most {MAX_TOKENS} are allowed", rule="size", line=1)
-    depth = 0
-    for token in tokens:
+    depth = undecided = 0
+    for index, token in enumerate(tokens):
+        if token.text in _ENDS:
+            undecided = 0
+        elif token.text in _SIGNS and index >= 3 and tokens[index - 1].text == ")" and tokens[index - 3].text == "(":
+            undecided += 1
+            if undecided > MAX_UNDECIDED:
+                line = line_at(text, token.start)
+                message = f"line {line}: over {MAX_UNDECIDED} of (name) with a sign behind it in one statement"
+                raise Rejected(f"{message}; split it", rule="size", line=line)
         if token.text in _OPENING:
             depth += 1
             if depth > MAX_BRACKETS:
@@ -105,6 +115,8 @@ def _check_size(text: str, tokens: list[Token]) -> None:
             depth -= 1
 
 
+_ENDS: Final = frozenset(";{}")
+_SIGNS: Final = frozenset("&*+-")
 _OPENING: Final = frozenset("([{")
 _CLOSING: Final = frozenset(")]}")
 

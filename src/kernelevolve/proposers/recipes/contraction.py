@@ -16,7 +16,7 @@ from kernelevolve.problem import Problem
 from kernelevolve.proposers.recipes import tree
 from kernelevolve.proposers.recipes.entry import Entry, ItemId, host_expression
 from kernelevolve.proposers.recipes.lanes import Lanes
-from kernelevolve.proposers.recipes.loops import CountedLoop, counted, declared_types
+from kernelevolve.proposers.recipes.loops import CountedLoop, check_independent, counted, declared_types, pointer_roots
 from kernelevolve.proposers.recipes.reductions import Combination, combination
 from kernelevolve.proposers.recipes.skeleton import Skeleton
 from kernelevolve.proposers.recipes.strides import Stride, stride
@@ -72,7 +72,7 @@ def contraction_slots(
         f"{lanes.vector(kind)} {name} = {name}_r[{r}][{t}];" for name, kind in form.results.items()
     )
     slots["after"] = lanes.statements(form.after)
-    if "STORE(" not in slots["after"]:
+    if not lanes.stores:
         raise NotAnalysableError("no result is stored along the columns")
     return slots, lanes.used
 
@@ -146,6 +146,7 @@ def _form(entry: Entry) -> _Form:
             raise NotAnalysableError(f"a {node.type} before the loop")
     init = tuple(node for node in before if tree.assigned(source, node) & set(results))
     context = tuple(node for node in before if node not in init)
+    check_independent(source, loop, combined, pointer_roots(source, before, entry.pointers))
     col = _column(entry, after)
     row = next(one for one in entry.ids if one != col)
     if identifiers(source, loop.bound) & {row.name, col.name}:

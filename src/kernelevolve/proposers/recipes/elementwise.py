@@ -17,7 +17,7 @@ def elementwise_slots(entry: Entry, skeleton: Skeleton, types: TypeNames) -> tup
     lanes = Lanes(entry.source, item.name, entry.pointers, types)
     lanes.discover(entry.statements)
     vector = lanes.statements(entry.statements)
-    if "STORE(" not in vector:
+    if not lanes.stores:
         raise NotAnalysableError(f"recipe {skeleton.name}: no store moves with the items")
     others = [one for one in entry.ids if one.dimension != 0]
     declared = [f"const {one.type} {one.name} = get_global_id({one.dimension});" for one in others]

@@ -127,6 +127,9 @@ class _Reader:
     source: Source
     #: Ids found so far: name, type, by dimension.
     found: dict[int, tuple[str, str]] = attribute(factory=dict)
+    #: Dimensions whose ids count groups, and those whose ids count items.
+    groups: set[int] = attribute(factory=set)
+    items: set[int] = attribute(factory=set)
     #: Extents that guards state, by name of the id.
     guards: dict[str, str] = attribute(factory=dict)
 
@@ -136,12 +139,14 @@ class _Reader:
         self._reject_tunables(function)
         kept = list(self._kept(block(field(function, "body"))))
         shares = "get_local_id" in calls(self.source, function)
-        texts = serialise(self.source, kept) if shares else [self._plain(node) for node in kept]
+        texts = serialise(self.source, kept) if shares else [self.source.of(node) for node in kept]
         texts = [self._named(text) for text in texts]
+        if any(re.search(r"\breturn\b", text) for text in texts):
+            raise NotAnalysableError("an item returns in the middle of its work")
         declared = self._parameters(function)
         parameters = [text for text, is_local, _, _ in declared if not is_local]
         args = {name: value.text for name, value in launch.args.items()}
-        ids = tuple(self._item(dimension, parameters, args, shares) for dimension in sorted(self.found))
+        ids = tuple(self._item(dimension, parameters, args) for dimension in sorted(self.found))
         body = "\n".join(texts)
         before, after = self.source.text[: function.start_byte], self.source.text[function.end_byte :]
         return Entry(
@@ -203,13 +208,14 @@ class _Reader:
         if node.type == "cast_expression":
             node = strip(field(node, "value"))
         text = canonical(self.source.of(node))
-        for pattern in (
-            r"get_global_id\((\d)\)",
-            r"get_group_id\((\d)\)\*get_local_size\(\1\)\+get_local_id\(\1\)",
-            r"get_group_id\((\d)\)",
+        for pattern, counted in (
+            (r"get_global_id\((\d)\)", self.items),
+            (r"get_group_id\((\d)\)\*get_local_size\(\1\)\+get_local_id\(\1\)", self.items),
+            (r"get_group_id\((\d)\)", self.groups),
         ):
             match = re.fullmatch(pattern, text)
             if match:
+                counted.add(int(match[1]))
                 return int(match[1])
         return None
 
@@ -229,21 +235,17 @@ class _Reader:
         self.guards[name] = self.source.of(strip(right))
         return True
 
-    def _plain(self, node: Node) -> str:
-        if any(inner.type == "return_statement" for inner in self.source.walk(node)):
-            raise NotAnalysableError("an item returns in the middle of its work")
-        return self.source.of(node)
-
     def _named(self, text: str) -> str:
         """The statement with ids that stand in expressions given a name."""
 
         def name(match: re.Match[str]) -> str:
-            dimension = int(match[1])
+            dimension = int(match[2])
+            (self.groups if match[1] == "group" else self.items).add(dimension)
             if dimension not in self.found:
                 self.found[dimension] = (fresh(f"item{dimension}", self.source.text), "size_t")
             return self.found[dimension][0]
 
-        text = re.sub(r"\bget_(?:global|group)_id\(\s*(\d)\s*\)", name, text)
+        text = re.sub(r"\bget_(global|group)_id\(\s*(\d)\s*\)", name, text)
         if re.search(r"\bget_\w+\(|\bbarrier\(|\b(?:__)?local\b", text):
             raise NotAnalysableError(f"items depend on each other in {text[:60]!r}")
         return text
@@ -261,7 +263,7 @@ class _Reader:
             found.append((text, parameter.kind.value == "local", parameter.name, kind))
         return found
 
-    def _item(self, dimension: int, parameters: list[str], args: dict[str, str], shares: bool) -> ItemId:
+    def _item(self, dimension: int, parameters: list[str], args: dict[str, str]) -> ItemId:
         name, kind = self.found[dimension]
         launch = self.kernel.launches[0]
         if dimension >= len(launch.grid):
@@ -269,7 +271,9 @@ class _Reader:
         guard = self.guards.get(name)
         if guard is not None:
             return ItemId(name, kind, dimension, guard, self._host(guard))
-        size = "1" if shares or not launch.block else launch.block[dimension].text
+        if dimension in self.groups & self.items:
+            raise NotAnalysableError(f"both groups and items count in dimension {dimension}")
+        size = "1" if dimension in self.groups or not launch.block else launch.block[dimension].text
         grid = launch.grid[dimension].text
         host = self._host(grid if size == "1" else f"({grid}) * ({size})")
         known = {re.findall(r"\w+", text)[-1] for text in parameters}

@@ -16,6 +16,7 @@ from kernelevolve.proposers.recipes import skeleton as skeletons
 from kernelevolve.proposers.recipes.contraction import contraction_slots
 from kernelevolve.proposers.recipes.elementwise import elementwise_slots
 from kernelevolve.proposers.recipes.entry import Entry, read_entry
+from kernelevolve.proposers.recipes.flattened import unflatten
 from kernelevolve.proposers.recipes.reuse import reuse
 from kernelevolve.proposers.recipes.rows import rows_slots
 from kernelevolve.proposers.recipes.search import search_slots
@@ -48,16 +49,19 @@ def names(problem: Problem, language: str) -> tuple[str, ...]:
 def propose(request: ProposalRequest, name: str) -> Proposal | None:
     """The recipe called `name`, filled from the first parent or, where that cannot be read, from the problem's seed.
 
-    None where the recipe fits neither. Raises `UnknownNameError` for a name that `names` never gives.
+    None where the recipe fits neither, or where it does not pay on the device. Raises `UnknownNameError` for a name
+    that `names` never gives.
     """
     if request.language not in LANGUAGES:
         return None
-    note = read_skeleton(name).note
+    skeleton = read_skeleton(name)
+    if skeleton.discrete_only and request.device.host_threads is not None:
+        return None
     for kernel, origin in _origins(request):
         made = _attempt(kernel, request.problem, request.workloads, name)
         if made is not None and all(made.digest != parent.kernel.digest for parent in request.parents[:1]):
             parents = tuple(parent.candidate for parent in request.parents[:1])
-            return Proposal(made, request.operator, parents, note=f"{name} from {origin}: {note}")
+            return Proposal(made, request.operator, parents, note=f"{name} from {origin}: {skeleton.note}")
     return None
 
 
@@ -80,7 +84,7 @@ def _attempt(kernel: Kernel, problem: Problem, workloads: Iterable[Workload], na
 def instantiate(kernel: Kernel, problem: Problem, workloads: Iterable[Workload], name: str) -> Kernel:
     """The recipe called `name`, filled from `kernel`. Raises `NotAnalysableError` where the kernel has another form."""
     skeleton = read_skeleton(name)
-    entry = read_entry(kernel, problem)
+    entry = unflatten(read_entry(kernel, problem), problem)
     for transform in skeleton.transforms:
         entry = _TRANSFORMS[transform](entry)
     types = type_names(problem, workloads)

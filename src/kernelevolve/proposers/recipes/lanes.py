@@ -1,8 +1,8 @@
 """From scalar statements to vector statements: LANES neighbouring values of one variable at a time.
 
 The variable is a loop's counter or an item's id. Loads that move with it become vector loads, what depends on them
-becomes a vector, the rest stays scalar. The code uses the macros of ``opencl/vectors.h.cl``: ``LOAD``, ``STORE``,
-``DIVIDE``, and per element type, such as float, a vector type ``floatv_t`` and a conversion ``to_float``.
+becomes a vector, the rest stays scalar. The code uses what ``opencl/vectors.h.cl`` defines: ``DIVIDE``, and per
+element type, such as float, the vector ``floatv_t``, the same as it lies in a buffer ``floatu_t``, and ``to_float``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _MATH = (
 )
 #: Functions of OpenCL C that work on vectors element by element, with result and arguments of one type.
 ELEMENTWISE: Final = frozenset(_MATH.split())
+_JUMPS: Final = frozenset(("break_statement", "continue_statement", "return_statement", "goto_statement"))
 _ARITHMETIC: Final = frozenset(("+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"))
 _COMPARE: Final = frozenset(("<", "<=", ">", ">=", "==", "!="))
 
@@ -60,6 +61,8 @@ class Lanes:
     indices: dict[str, Node] = field(factory=dict)
     #: Every element type of which a vector is used.
     used: set[str] = field(factory=set)
+    #: How many stores of vectors there are.
+    stores: int = 0
     #: Expressions that take the place of nodes, by where these start and end.
     replaced: Mapping[tuple[int, int], Value] = field(factory=dict)
 
@@ -113,6 +116,9 @@ class Lanes:
         return "\n".join(self._statement(node) for node in statements)
 
     def _statement(self, node: Node) -> str:
+        jump = next((inner.type for inner in self.source.walk(node) if inner.type in _JUMPS), None)
+        if jump is not None:
+            raise NotAnalysableError(f"a {jump.replace('_', ' ')} among statements over lanes")
         match node.type:
             case "declaration":
                 return self._declaration(node)
@@ -167,7 +173,8 @@ class Lanes:
         if place is None or operator != "=":
             raise NotAnalysableError(f"a store that is not one vector: {self.source.of(node)[:60]!r}")
         kind, address = place
-        return f"STORE({self.memory(kind)}, {address}, {self.widen(self.value(right), kind)})"
+        self.stores += 1
+        return f"*(__global {self.memory(kind)} *)({address}) = {self.widen(self.value(right), kind)}"
 
     def _place(self, node: Node) -> tuple[str, str] | None:
         """Element type and address of a subscript that moves by one element per lane."""
@@ -215,7 +222,7 @@ class Lanes:
 
     def load(self, kind: str, address: str) -> Value:
         """LANES elements from `address` on."""
-        return Value(f"LOAD({self.memory(kind)}, {address})", kind)
+        return Value(f"(*(__global const {self.memory(kind)} *)({address}))", kind)
 
     def value(self, node: Node) -> Value:
         """`node` over LANES values. Raises `NotAnalysableError` where it has no vector form."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-__all__ = ["CountedLoop", "counted", "declared_types"]
+__all__ = ["CountedLoop", "check_independent", "counted", "declared_types", "pointer_roots"]
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import frozen
 from tree_sitter import Node
 
 from kernelevolve.languages.opencl_c.source import Source
-from kernelevolve.proposers.recipes.tree import block, canonical, field, nodes
+from kernelevolve.proposers.recipes.tree import (
+    NotAnalysableError,
+    assigned,
+    block,
+    canonical,
+    field,
+    identifiers,
+    nodes,
+)
 
 
 @frozen
@@ -54,3 +62,44 @@ def declared_types(source: Source, statements: Iterable[Node]) -> dict[str, str]
                 if name.type == "identifier":
                     found[source.of(name)] = source.of(field(node, "type"))
     return found
+
+
+def pointer_roots(source: Source, statements: Iterable[Node], pointers: Iterable[str]) -> dict[str, str]:
+    """The buffer that each pointer looks into: itself, or for ``p = x + row * cols`` the buffer x."""
+    roots = {name: name for name in pointers}
+    for statement in statements:
+        for declarator in nodes(source, statement, "init_declarator"):
+            target = field(declarator, "declarator")
+            inner = target.child_by_field_name("declarator")
+            if target.type == "pointer_declarator" and inner is not None:
+                used = [
+                    roots[name] for name in sorted(identifiers(source, field(declarator, "value"))) if name in roots
+                ]
+                roots[source.of(inner)] = used[0] if len(used) == 1 else ""
+    return roots
+
+
+def check_independent(source: Source, loop: CountedLoop, combined: Collection[int], roots: Mapping[str, str]) -> None:
+    """Raise `NotAnalysableError` where one iteration depends on another one, the statements at `combined` aside.
+
+    An iteration may have variables of its own, and elements that it alone stores and loads; `roots` has the buffer of
+    each pointer.
+    """
+    inside = set(declared_types(source, loop.body))
+    stored: set[str] = set()
+    touched: dict[str, set[str]] = {}
+    for node in loop.body:
+        changed = assigned(source, node) - inside
+        if changed and node.start_byte not in combined:
+            raise NotAnalysableError(f"{sorted(changed)[0]} is carried from one iteration to the next")
+        for one in nodes(source, node, "subscript_expression"):
+            pointer = source.of(field(one, "argument"))
+            element = f"{pointer}[{canonical(source.of(field(one, 'index')))}]"
+            touched.setdefault(roots.get(pointer, ""), set()).add(element)
+        for one in nodes(source, node, "assignment_expression"):
+            if field(one, "left").type == "subscript_expression":
+                pointer = source.of(field(field(one, "left"), "argument"))
+                stored.add(roots.get(pointer, ""))
+    for buffer in sorted(stored):
+        if len(touched[buffer]) > 1:
+            raise NotAnalysableError(f"an iteration may read what another one stores to {buffer or 'a buffer'}")

@@ -12,7 +12,7 @@ from tree_sitter import Node
 
 from kernelevolve.proposers.recipes.entry import Entry
 from kernelevolve.proposers.recipes.lanes import Lanes
-from kernelevolve.proposers.recipes.loops import CountedLoop, counted, declared_types
+from kernelevolve.proposers.recipes.loops import CountedLoop, check_independent, counted, declared_types, pointer_roots
 from kernelevolve.proposers.recipes.reductions import Combination, combination
 from kernelevolve.proposers.recipes.skeleton import Skeleton
 from kernelevolve.proposers.recipes.tree import NotAnalysableError, assigned, fresh, identifiers
@@ -88,6 +88,7 @@ class _Program:
         lanes = Lanes(source, loop.variable, {**entry.pointers, **_aliases(entry)}, self.types)
         lanes.discover(node for node in loop.body if node.start_byte not in found)
         self._check(loop, found)
+        check_independent(source, loop, found, pointer_roots(source, entry.statements, entry.pointers))
         if not any(lanes.moves(node) for node in loop.body):
             raise NotAnalysableError("nothing in the loop moves with it")
         parts = {one.name: self._parts(one, names) for one in found.values()}

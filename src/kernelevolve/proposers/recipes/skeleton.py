@@ -15,6 +15,7 @@ from kernelevolve.errors import KernelFileError, UnknownNameError
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 _DIRECTIVE = re.compile(r"^//: (\w+) (.*)$")
+_DIRECTIVES = ("form", "note", "like", "transform", "device", "rank")
 
 
 @frozen
@@ -31,6 +32,10 @@ class Skeleton:
     blocks: Mapping[str, str] = field(hash=False)
     #: Rewrites of the canonical code that come before the filling.
     transforms: tuple[str, ...] = ()
+    #: Whether it only pays on a device of its own, as work shared by the items of a group does not on a CPU.
+    discrete_only: bool = False
+    #: Recipes that promise more come first: lower ranks before higher ones.
+    rank: int = 50
 
     def block(self, name: str, slots: Mapping[str, str]) -> str:
         """The block called `name`, filled."""
@@ -41,9 +46,10 @@ class Skeleton:
 
 @lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
-    """Every recipe's name: its file's, with dashes."""
+    """Every recipe's name (its file's, with dashes), those that promise most first."""
     files = (file.name for file in resources.files(__package__).joinpath("opencl").iterdir())
-    return tuple(sorted(file[:-3].replace("_", "-") for file in files if re.fullmatch(r"[a-z_]+\.cl", file)))
+    found = (file[:-3].replace("_", "-") for file in files if re.fullmatch(r"[a-z_]+\.cl", file))
+    return tuple(sorted(found, key=lambda name: (read_skeleton(name).rank, name)))
 
 
 def _text(name: str) -> str:
@@ -66,12 +72,11 @@ def read_skeleton(name: str) -> Skeleton:
         elif match[1] == "block":
             part = match[2].strip()
             parts[part] = []
-        elif match[1] in ("form", "note", "like", "transform"):
+        elif match[1] in _DIRECTIVES:
             said[match[1]] = match[2].strip()
         else:
-            raise KernelFileError(
-                f"{name}:{number}: unknown directive {match[1]!r}; there is form, note, like, transform, block"
-            )
+            known = ", ".join((*_DIRECTIVES, "block"))
+            raise KernelFileError(f"{name}:{number}: unknown directive {match[1]!r}; there is {known}")
     texts = {key: "\n".join(lines).strip("\n") for key, lines in parts.items()}
     base = read_skeleton(said["like"]) if "like" in said else None
     template = texts.pop("") or (base.template if base else "")
@@ -82,6 +87,8 @@ def read_skeleton(name: str) -> Skeleton:
         template=template,
         blocks={**(base.blocks if base else {}), **texts},
         transforms=tuple(said.get("transform", "").split()),
+        discrete_only=said.get("device") == "discrete",
+        rank=int(said.get("rank", "50")),
     )
 
 

@@ -18,7 +18,7 @@ from kernelevolve.problem import Problem
 from kernelevolve.proposers.rewriting.changes import Change, accepted
 from kernelevolve.proposers.rewriting.recombination import recombinations
 from kernelevolve.proposers.rewriting.table import FAMILIES, REWRITES, sites
-from kernelevolve.proposers.rewriting.tunables import tunable_changes
+from kernelevolve.proposers.rewriting.tunables import LARGEST, tunable_changes
 
 _RECIPES: Final = "kernelevolve.proposers.recipes"
 #: Candidates looked at for one request; each costs a parse.
@@ -29,17 +29,17 @@ class RewritingProposer:
     """Rewrites kernels on their syntax tree: no model, no key, and the same proposal for the same request.
 
     Operators: ``rewrite:FAMILY`` (one rewrite), ``compose`` (two or three in a row), ``tunables``, ``recombine``, and
-    ``recipe:NAME`` (a kernel written from a known scheme). For other languages than OpenCL C there are those that change
-    headers.
+    ``recipe:NAME`` (a kernel written from a known scheme). Other languages than OpenCL C have those that change headers
+    and recipes.
     """
 
     name: str = "rewriting"
 
     def operators(self, problem: Problem, language: str) -> tuple[str, ...]:
-        """Every operator for `language`."""
+        """Every operator for `language`; recipes first, since a run tries each operator once before it prefers any."""
         recipes = tuple(f"recipe:{name}" for name in _recipes().names(problem, language))
         rewrites = (*(f"rewrite:{family}" for family in FAMILIES), "compose") if language == "opencl" else ()
-        return (*rewrites, "tunables", "recombine", *recipes)
+        return (*recipes, *rewrites, "tunables", "recombine")
 
     def propose(self, request: ProposalRequest) -> Proposal | None:
         """One new kernel, or None where the operator does not apply to these parents."""
@@ -104,7 +104,8 @@ def _changes(
         case "compose":
             yield from _compositions(first.kernel, problem, rng)
         case "tunables":
-            found = list(tunable_changes(first.kernel, problem, first.configuration))
+            largest = request.device.facts.get("max_group_size", LARGEST)
+            found = list(tunable_changes(first.kernel, problem, first.configuration, largest))
             yield from rng.sample(found, len(found))
         case "recombine" if len(parents) > 1:
             yield from recombinations(first, parents[1], problem, rng)

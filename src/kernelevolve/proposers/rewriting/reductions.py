@@ -41,7 +41,7 @@ class Reduction:
 
 def reductions(view: View, loop: Loop) -> tuple[Reduction, ...] | None:
     """What `loop` reduces; empty for an element-wise loop; None where the order of its iterations may matter."""
-    if not loop.plain or not _stores_are_separate(loop):
+    if not loop.plain or not _stores_are_separate(loop) or view.aliased(loop.effects):
         return None
     found: list[Reduction] = []
     for variable in sorted(loop.effects.written):

@@ -27,24 +27,31 @@ _FACTORS: Final = (2.0, 0.5, 4.0, 0.25, 1.5, 0.75)
 _FIXED: Final = "VEC"
 
 
-def tunable_changes(kernel: Kernel, problem: Problem, best: Configuration) -> Iterator[Change]:
-    """Every change of the tunables; `best` is the configuration to search around."""
+def tunable_changes(kernel: Kernel, problem: Problem, best: Configuration, largest: int = LARGEST) -> Iterator[Change]:
+    """Every change of the tunables; `best` is the configuration to search around, `largest` the largest group."""
     for name, values in kernel.tunables.items():
-        yield from _around(kernel, name, values, best.get(name, values[0]))
+        yield from _around(kernel, name, values, best.get(name, values[0]), largest)
     if kernel.language == "opencl":
         for view in views(kernel, (*problem.axes, *(spec.name for spec in problem.tensors)), problem.axes):
             yield from _promotions(view)
 
 
-def _around(kernel: Kernel, name: str, values: tuple[Value, ...], best: Value) -> Iterator[Change]:
+def _around(kernel: Kernel, name: str, values: tuple[Value, ...], best: Value, largest: int) -> Iterator[Change]:
     if isinstance(best, bool | str) or name.startswith(_FIXED):
         return
+    whole = all(_is_power_of_two(value) for value in values)  # halving a group, say, may rely on it
     near = [int(best * factor) for factor in _FACTORS]
-    new = [value for value in dict.fromkeys(near) if value >= 1 and value not in values and value <= LARGEST]
+    limit = largest if any(name in size.names for launch in kernel.launches for size in launch.block) else LARGEST
+    fitting = [value for value in dict.fromkeys(near) if 1 <= value <= limit and value not in values]
+    new = [value for value in fitting if not whole or _is_power_of_two(value)]
     for value in new[:4]:
         kept = [other for other in values if other != best][: MAX_VALUES - 2]
         offered = (value, best, *kept)
         yield Change(evolve(kernel, tunables={**kernel.tunables, name: offered}), f"offer {name} = {value}")
+
+
+def _is_power_of_two(value: Value) -> bool:
+    return isinstance(value, int) and value > 0 and value & (value - 1) == 0
 
 
 def _promotions(view: View) -> Iterator[Change]:

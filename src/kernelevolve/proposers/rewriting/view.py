@@ -154,6 +154,38 @@ class View:
         """The node's text."""
         return self.source.of(node)
 
+    @cached_property
+    def roots(self) -> dict[str, str]:
+        """Pointer variables by what they point into: ``y_row = y + start`` points into ``y``."""
+        found: dict[str, str] = {}
+        for node in self.find("init_declarator"):
+            declarator, value = node.child_by_field_name("declarator"), node.child_by_field_name("value")
+            if declarator is None or value is None or declarator.type != "pointer_declarator":
+                continue
+            inside = (self.of(inner) for inner in self.find("identifier", under=value))
+            base = next((name for name in inside if "*" in self.names.types.get(name, "")), None)
+            for name in self.find("identifier", under=declarator):
+                found[self.of(name)] = found.get(base or "?", base or "?")
+        return found
+
+    @cached_property
+    def read_back(self) -> frozenset[str]:
+        """Buffers that the entry both writes and reads, under whichever name."""
+        stored, loaded = (
+            {self.roots.get(name, name) for name in names} for names in (self.effects.stored, self.effects.loaded)
+        )
+        return frozenset(stored & loaded & set(self.parameters))
+
+    def aliased(self, *parts: Effects) -> bool:
+        """Whether `parts` together write a buffer that they also touch under another name."""
+        stored = {name for part in parts for name in part.stored}
+        touched = stored | {name for part in parts for name in part.loaded}
+        return any(
+            one != other and self.roots.get(one, one) == self.roots.get(other, other)
+            for one in stored
+            for other in touched
+        )
+
     def statements(self) -> list[Node]:
         """The statements of the entry's body."""
         return list(self.body.named_children)

@@ -1,4 +1,5 @@
 //: form elementwise
+//: rank 50
 //: note one work-item per LANES x STEPS neighbouring elements, a vector at a time
 // /// kernel
 // language = "opencl"

@@ -1,4 +1,6 @@
 //: form rows
+//: rank 60
+//: device discrete
 //: note one work-group per row: its items take LANES columns in turn and combine their parts in local memory
 // /// kernel
 // language = "opencl"

@@ -1,4 +1,5 @@
 //: form rows
+//: rank 20
 //: note one work-item per row, LANES columns at a time, ACCS independent partial results
 // /// kernel
 // language = "opencl"

@@ -1,10 +1,11 @@
 //: form search
+//: rank 10
 //: note BATCH searches per work-item advance together in a fixed number of branchless steps
 // /// kernel
 // language = "opencl"
 // {{when}}
 // [tune]
-// BATCH = [32, 64, 16, 128, 8, 4]
+// BATCH = [64, 32, 128, 16, 8, 4]
 // GROUP = [16, 1, 64]
 // [[launch]]
 // entry = "{{entry}}"

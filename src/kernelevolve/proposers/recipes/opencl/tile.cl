@@ -1,4 +1,5 @@
 //: form contraction
+//: rank 10
 //: note a tile of TM x (TN x LANES) results per work-item, held in registers while the summed axis runs
 // /// kernel
 // language = "opencl"

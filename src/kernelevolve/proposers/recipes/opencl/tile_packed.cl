@@ -1,4 +1,5 @@
 //: form contraction
+//: rank 20
 //: note as tile, with the operand along the columns copied into panels first: it is then read in order
 // /// kernel
 // language = "opencl"

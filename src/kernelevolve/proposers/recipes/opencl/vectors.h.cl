@@ -1,6 +1,4 @@
-// Loads and stores go through types that are aligned like one element: rows start anywhere.
-#define LOAD(type, address) (*(__global const type *)(address))
-#define STORE(type, address, value) (*(__global type *)(address) = (value))
+// Vectors of LANES elements; in buffers they are aligned like one element (…u_t), because rows start anywhere.
 //: divide
 #if RECIPROCAL
 #define DIVIDE(type, a, b) ((a) * ((type)(1) / (type)(b)))

@@ -115,7 +115,7 @@ class _Jam:
         guarded = guard(view, place)
         if guarded is not None and not self._leaves(guarded):
             return None
-        if view.effects.stored & view.effects.loaded or not self._declare():
+        if view.read_back or not self._declare():
             return None
         lines: list[str] = []
         for node in view.statements():

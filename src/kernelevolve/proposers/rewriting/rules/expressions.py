@@ -160,6 +160,27 @@ def native(view: View) -> Iterator[Site]:
             edits = [Edit(node.start_byte, node.end_byte, f"{prefix}_{name}") for node in nodes]
             yield Site(f"{prefix}_{name} for {name}", partial(view.edited, edits))
     yield from _rsqrt(view)
+    divisions = list(_float_divisions(view))
+    for prefix in ("native", "half"):
+        edits = [_divided(view, node, f"{prefix}_divide") for node in divisions]
+        if edits:
+            yield Site(f"{prefix}_divide for {len(divisions)} divisions", partial(view.edited, edits))
+
+
+def _float_divisions(view: View) -> Iterator[Node]:
+    """Divisions of floats, those inside another one left out."""
+    end = -1
+    for node in view.find("binary_expression"):
+        division = view.of(_part(node, "operator")) == "/" and node.start_byte >= end
+        if division and view.names.type_of(node) == "float":
+            end = node.end_byte
+            yield node
+
+
+def _divided(view: View, node: Node, function: str) -> Edit:
+    left, right = _part(node, "left"), _part(node, "right")
+    call = f"{function}({_as_float(view, left)}, {_as_float(view, right)})"
+    return Edit(node.start_byte, node.end_byte, call)
 
 
 def _rsqrt(view: View) -> Iterator[Site]:

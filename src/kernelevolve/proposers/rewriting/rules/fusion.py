@@ -57,7 +57,7 @@ def fuse(view: View) -> Iterator[Site]:
 
 def _independent(view: View, pair: _Pair) -> bool:
     one, two = pair.first.effects, pair.second.effects
-    if not (pair.first.plain and pair.second.plain):
+    if not (pair.first.plain and pair.second.plain) or view.aliased(one, two):
         return False
     names = {
         variable: set(identifiers(view.source, loop.body)) for variable, loop in (("1", pair.first), ("2", pair.second))
@@ -195,7 +195,10 @@ def _reusable(view: View, first: Loop, second: Loop) -> Iterator[Site]:
         return
     target = stores[0].named_children[0]
     array = view.of(target.named_children[0])
-    if sum(access.array == array for access in (*view.effects.stores, *view.effects.loads)) != 1:
+    touched = [view.roots.get(access.array, access.array) for access in (*view.effects.stores, *view.effects.loads)]
+    if touched.count(array) != 1:
+        return
+    if array not in view.parameters or not _visible(view, target, first, second):
         return
     changed = _written_between(view, first, second)
     for call in view.find("call_expression", under=second.body):
@@ -210,6 +213,15 @@ def _reusable(view: View, first: Loop, second: Loop) -> Iterator[Site]:
         ):
             note = f"keep {view.of(twins[0])[:40]} in {array}"
             yield Site(note, partial(_kept, view, first, second, twins[0], call, target))
+
+
+def _visible(view: View, target: Node, first: Loop, second: Loop) -> bool:
+    """Whether all that the index of `target` needs is declared before the first loop."""
+    needed = set(identifiers(view.source, target)) - {second.variable}
+    later = effects(
+        view.source, *(node for node in view.find("declaration") if node.start_byte > first.node.start_byte)
+    )
+    return not needed & later.declared
 
 
 def _is_store(view: View, node: Node, loop: Loop) -> bool:

@@ -68,8 +68,7 @@ def _outer_loops(view: View) -> _Found | None:
         if kinds is None or any(one.type not in ("float", "int", "uint") for one in kinds):
             return None
         found.append((loop, kinds))
-    stores = {access.array for access in view.effects.stores}
-    return None if not found or stores & view.effects.loaded else found
+    return None if not found or view.read_back else found
 
 
 def _grouped(view: View, place: Place, loops: _Found, *, tree: bool) -> Kernel:
@@ -95,7 +94,8 @@ def _grouped(view: View, place: Place, loops: _Found, *, tree: bool) -> Kernel:
         count = covered(launch, 0)
         return evolve(launch, grid=(parse_expression(count or "1"),), block=(parse_expression(name),))
 
-    return view.edited(edits, tunables={name: GROUPS}, launch=change)
+    halves = [f"next_pow2({name}) == {name}"] if tree else []
+    return view.edited(edits, tunables={name: GROUPS}, launch=change, constraints=halves)
 
 
 def _shared_loop(
@@ -144,7 +144,7 @@ def stage_row(view: View) -> Iterator[Site]:
             continue
         for access in loop.effects.loads:
             key = _row(view, loop, access.node)
-            if key is not None and access.array not in view.effects.stored and access.array in view.parameters:
+            if key is not None and access.array not in view.read_back and access.array in view.parameters:
                 rows.setdefault(key, []).append((loop, access.node))
     for (array, base, stop), uses in rows.items():
         if len({loop.node.start_byte for loop, _ in uses}) > 1 and stop in view.axes and top:

@@ -104,7 +104,9 @@ def _with_group(view: View, dimension: int, count: str) -> Kernel:
     def change(launch: Launch) -> Launch:
         return with_dimension(launch, dimension, grid=in_groups_of(count, name), block=name)
 
-    return view.edited(edits, tunables={name: (*others, now)}, launch=change)
+    blocks = [name if i == dimension else block.text for i, block in enumerate(view.launch.block)]
+    fits = [f"{' * '.join(blocks)} <= max_group_size"] if several else []
+    return view.edited(edits, tunables={name: (*others, now)}, launch=change, constraints=fits)
 
 
 def _missing_guard(view: View, dimension: int, count: str) -> list[Edit]:

@@ -67,8 +67,7 @@ def _walks(view: View, loop: Loop) -> bool:
 
     With vectors, other items visit an element than before; so no item may rely on having written it itself.
     """
-    both = view.effects.stored & view.effects.loaded & set(view.parameters)
-    return loop.step == "1" or (view.shared_out(loop) and not both)
+    return loop.step == "1" or (view.shared_out(loop) and not view.read_back)
 
 
 def _bounds(loop: Loop, name: str, base: str) -> tuple[str, str, str]:

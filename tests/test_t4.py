@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from kernelevolve.evolution.tuning import T4Error, T4Outcome, read_t4
+from kernelevolve.evolution.tuning import Space
+from kernelevolve.t4 import T4Error, T4Outcome, read_t4
 
 GOOD = {
     "schema_version": "1.0.0",
@@ -77,7 +78,7 @@ def test_a_gzipped_file_reads_the_same_whatever_its_name(tmp_path):
 
 
 def test_its_space_has_the_failed_configurations_too(tmp_path):
-    space = read_t4(write(tmp_path, GOOD)).space()
+    space = Space.from_configurations([record.configuration for record in read_t4(write(tmp_path, GOOD)).records])
     assert len(space) == 4
     assert {"block": 64, "shared": 0} in space
 
