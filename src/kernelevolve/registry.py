@@ -191,9 +191,11 @@ def find_device(made: Accelerator, wanted: str | None = None) -> Device:
         )
     if wanted is None:
         return devices[0]
-    for device in devices:
-        if wanted == str(device.index) or wanted.lower() in device.name.lower():
-            return device
+    by_index = (device for device in devices if wanted == str(device.index))
+    by_name = (device for device in devices if wanted.lower() in device.name.lower())
+    found = next(by_index, None) or next(by_name, None)  # "1" is an index before it is part of "A100"
+    if found is not None:
+        return found
     raise UnknownNameError("device", wanted, [f"{device.index}: {device.name}" for device in devices])
 
 

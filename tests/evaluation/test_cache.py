@@ -22,7 +22,9 @@ from kernelevolve.testing import samples
 from kernelevolve.testing.accelerator import ReferenceAccelerator
 
 KEY = "ab" * 32
-ARTIFACT = Artifact({"ir": b"text", "binary": bytes(range(256))}, {"k": {"registers": 9}}, {"cc": "1"}, "fine", {"a": 1})
+ARTIFACT = Artifact(
+    {"ir": b"text", "binary": bytes(range(256))}, {"k": {"registers": 9}}, {"cc": "1"}, "fine", {"a": 1}
+)
 ERROR = CompileError("line 3: no", stage="build", log="no", line=3)
 
 
@@ -100,7 +102,11 @@ def test_a_flipped_byte_never_changes_a_binary_unnoticed(place: int, flip: int) 
 
 
 def test_rubbish_in_the_folder_is_no_entry(tmp_path: Path) -> None:
-    for name, data in {"a" * 64: b"\xff" * 300, "b" * 64: b'\x02\x00\x00\x00[]', "c" * 64: b"\x02\x00\x00\x00{}"}.items():
+    for name, data in {
+        "a" * 64: b"\xff" * 300,
+        "b" * 64: b"\x02\x00\x00\x00[]",
+        "c" * 64: b"\x02\x00\x00\x00{}",
+    }.items():
         (tmp_path / name).write_bytes(data)
         assert CompileCache(tmp_path).get(name) is None
 

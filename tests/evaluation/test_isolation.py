@@ -174,7 +174,9 @@ def test_a_worker_that_eats_memory_is_stopped_with_its_limit(
 
 def test_a_device_that_does_not_open_is_lost_with_the_reason_from_its_log(rogue_worker: Make) -> None:
     worker = rogue_worker("no-device")
-    with pytest.raises(DeviceLost, match=r"no worker could be started on reference:0.*chip does not answer on bus 7") as caught:
+    with pytest.raises(
+        DeviceLost, match=r"no worker could be started on reference:0.*chip does not answer on bus 7"
+    ) as caught:
         worker.start()
     assert "Traceback" in caught.value.details["log"]
     assert worker.pid is None
@@ -230,7 +232,10 @@ def test_a_worker_dies_with_its_engine_even_while_a_kernel_spins(spinning: bool)
 def test_a_device_that_is_not_there_is_lost(rogue_worker: Make) -> None:
     made = registry.accelerator("reference")
     missing = evolve(made.devices()[0], index=9)
-    with Worker(made, missing, path="reference", limits=LIMITS) as worker, pytest.raises(DeviceLost, match="reference:9"):
+    with (
+        Worker(made, missing, path="reference", limits=LIMITS) as worker,
+        pytest.raises(DeviceLost, match="reference:9"),
+    ):
         worker.start()
 
 

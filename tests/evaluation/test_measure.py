@@ -32,7 +32,9 @@ def coverage(count: int, rank: int) -> float:
 
 
 #: From tables of the sign test (Conover 1999, table A3): with 6 values the range, with 9 the second from each end…
-@pytest.mark.parametrize(("count", "rank"), [(6, 0), (8, 0), (9, 1), (12, 2), (15, 3), (20, 5), (25, 7), (30, 9), (50, 17), (100, 39)])
+@pytest.mark.parametrize(
+    ("count", "rank"), [(6, 0), (8, 0), (9, 1), (12, 2), (15, 3), (20, 5), (25, 7), (30, 9), (50, 17), (100, 39)]
+)
 def test_the_interval_of_the_median_has_the_tabulated_ranks(count: int, rank: int) -> None:
     assert _rank(count) == rank
 
@@ -79,7 +81,9 @@ def test_the_median_lies_in_its_interval_and_that_in_the_range(values: list[floa
         (1.0, 0.5, 2.0, Verdict.UNCLEAR),
     ],
 )
-def test_the_verdict_needs_the_interval_and_the_resolution(ratio: float, low: float, high: float, word: Verdict) -> None:
+def test_the_verdict_needs_the_interval_and_the_resolution(
+    ratio: float, low: float, high: float, word: Verdict
+) -> None:
     assert verdict(ratio, low, high, 0.02) is word
 
 

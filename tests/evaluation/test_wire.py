@@ -115,9 +115,7 @@ def test_a_document_that_is_no_message_is_refused(text: bytes) -> None:
         header(text)
 
 
-@pytest.mark.parametrize(
-    "sizes", [None, 3, [-1], [1.0], [True], ["1"], [2**70], [60, 60], [math.nan], [[1]]], ids=repr
-)
+@pytest.mark.parametrize("sizes", [None, 3, [-1], [1.0], [True], ["1"], [2**70], [60, 60], [math.nan], [[1]]], ids=repr)
 def test_sizes_that_are_none_or_too_large_are_refused(sizes: object) -> None:
     with pytest.raises(WireError):
         sizes_of({"sizes": sizes}, 100)
@@ -220,9 +218,7 @@ def test_no_bytes_from_a_child_get_past_the_engine(noise: bytes) -> None:
         os.close(descriptor)
 
 
-@pytest.mark.parametrize(
-    "seconds", ["float('nan')", "float('inf')", "-1.0", "0.0", "'fast'", "None", "1e9", "[1.0]"]
-)
+@pytest.mark.parametrize("seconds", ["float('nan')", "float('inf')", "-1.0", "0.0", "'fast'", "None", "1e9", "[1.0]"])
 def test_a_sample_that_is_no_time_is_a_plugin_bug(
     rogue_evaluator: Callable[..., Evaluator], good: Kernel, seconds: str
 ) -> None:

@@ -1,7 +1,7 @@
 """Two problems, one evaluator for each, and a short way to write kernel files: what every hack is tried on.
 
-Nothing is mocked: a hack is a kernel file, judged by the real pipeline in a real worker on PoCL, or by the gate where it
-gets no further.
+Nothing is mocked: a hack is a kernel file, judged by the real pipeline in a real worker on PoCL, or by the gate where
+it gets no further.
 """
 
 from __future__ import annotations
@@ -58,9 +58,18 @@ def sums() -> Problem:
     )
 
 
-def file(body: str, parameters: str = f"{X}, {Y}, int cols", header: str = "", before: str = "", grid: str = "rows") -> str:
+def file(
+    body: str, parameters: str = f"{X}, {Y}, int cols", header: str = "", before: str = "", grid: str = "rows"
+) -> str:
     """A kernel file of one launch: entry ``k``, one group of one item per row."""
-    lines = ['language = "opencl"', *header.splitlines(), "[[launch]]", 'entry = "k"', f'grid = ["{grid}"]', 'block = ["1"]']
+    lines = [
+        'language = "opencl"',
+        *header.splitlines(),
+        "[[launch]]",
+        'entry = "k"',
+        f'grid = ["{grid}"]',
+        'block = ["1"]',
+    ]
     commented = "\n".join(f"// {line}" for line in ("/// kernel", *lines, "///"))
     return f"{commented}\n{before}\n__kernel void k({parameters}) {{ {body} }}\n"
 

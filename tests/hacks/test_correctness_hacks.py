@@ -1,5 +1,7 @@
 """Rows B1 to B21: kernels that look right without computing."""
 
+# ruff: noqa: E501  # kernels in strings read better on one line
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -181,7 +183,9 @@ def test_b13_zeros_do_not_pass_even_under_a_tolerance_that_would_allow_them() ->
 
 
 def test_b14_a_sum_in_half_precision_is_wrong(judge_sums: Judge) -> None:
-    rounded = TOTAL.replace("s += x[r * cols + c];", "s = as_float((as_uint(s + x[r * cols + c]) + 0x1000u) & 0xffffe000u);")
+    rounded = TOTAL.replace(
+        "s += x[r * cols + c];", "s = as_float((as_uint(s + x[r * cols + c]) + 0x1000u) & 0xffffe000u);"
+    )
     assert judge_sums(file(rounded)).outcome is Outcome.WRONG_RESULT
 
 

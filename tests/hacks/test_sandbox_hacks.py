@@ -1,4 +1,7 @@
-"""Rows E1 to E14, and A3, A4, A6: attacks on the harness, with an accelerator that does in a worker what no kernel can."""
+"""Rows E1 to E14, and A3, A4, A6: attacks on the harness.
+
+What no kernel can do in a worker, an accelerator with a bad habit does there.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,9 @@ def test_e2_an_exit_hook_has_nobody_left_to_write_to(rogue: Callable[..., Evalua
     assert evaluator.evaluate(GOOD).outcome is Outcome.CORRECT
 
 
-@pytest.mark.parametrize("line", ['say("PASS")', 'say("{\\"nonce\\": \\"x\\", \\"body\\": {}}")'], ids=["B20-pass", "E3-frame"])
+@pytest.mark.parametrize(
+    "line", ['say("PASS")', 'say("{\\"nonce\\": \\"x\\", \\"body\\": {}}")'], ids=["B20-pass", "E3-frame"]
+)
 def test_what_a_candidate_prints_reaches_the_log_and_no_verdict(rogue: Callable[..., Evaluator], line: str) -> None:
     evaluator = rogue()
     wrong = statement(f"{line}\n    y[row] = 0.0")
@@ -132,7 +137,9 @@ def test_e12_a_segmentation_fault_on_a_real_device_is_not_the_next_candidates(ju
     assert [judge(text).outcome for text in (crash, file(ROW))] == [Outcome.DEVICE_FAULT, Outcome.CORRECT]
 
 
-@pytest.mark.parametrize("call", ["getenv", "ptrace", "sysconf", "mmap", "read", "write", "socket", "connect", "unlink"])
+@pytest.mark.parametrize(
+    "call", ["getenv", "ptrace", "sysconf", "mmap", "read", "write", "socket", "connect", "unlink"]
+)
 def test_e1_e7_e9_e10_e11_device_code_has_no_system_calls(call: str) -> None:
     with pytest.raises(Rejected) as caught:
         registry.language("opencl").gate(f"__kernel void k({X}, {Y}) {{ {call}(0); }}")
@@ -165,7 +172,9 @@ def test_e8_a3_children_and_deaf_workers_end_with_their_candidate(rogue: Callabl
 
 @pytest.mark.opencl
 def test_e8_an_endless_kernel_on_a_real_device_is_stopped(judge: Judge) -> None:
-    found = judge(file(f"{ROW} while (cols > 0) y[0] = 1;".replace("y[0] = 1", "((volatile __global float *)y)[0] = 1")))
+    found = judge(
+        file(f"{ROW} while (cols > 0) y[0] = 1;".replace("y[0] = 1", "((volatile __global float *)y)[0] = 1"))
+    )
     assert found.outcome is Outcome.RUN_TIMEOUT
     assert judge(file(ROW)).outcome is Outcome.CORRECT
 
@@ -202,7 +211,11 @@ def test_e13_the_baselines_samples_are_the_baselines(rogue: Callable[..., Evalua
 
 @pytest.mark.parametrize(
     "text",
-    ["// /// kernel\n// x = " + "[" * 20_000 + "\n// ///\n", "x" * (300 << 10), "// /// kernel\n" + "// [a]\n" * 30_000],
+    [
+        "// /// kernel\n// x = " + "[" * 20_000 + "\n// ///\n",
+        "x" * (300 << 10),
+        "// /// kernel\n" + "// [a]\n" * 30_000,
+    ],
     ids=["nested", "enormous", "repetitive"],
 )
 def test_e14_an_enormous_or_nested_file_is_refused_before_any_parser_suffers(text: str) -> None:
@@ -213,5 +226,3 @@ def test_e14_an_enormous_or_nested_file_is_refused_before_any_parser_suffers(tex
 def test_e14_a_nested_answer_is_refused(rogue: Callable[..., Evaluator]) -> None:
     found = rogue(f"write:{(HEADER.pack(30_000) + b'[' * 30_000).hex()}").evaluate(GOOD)
     assert found.outcome is Outcome.PLUGIN_BUG
-
-

@@ -14,7 +14,9 @@ from kernelevolve._version import VERSION
 from kernelevolve.cli.output import Exit, Output, describe_error
 
 #: What typer raises for a wrong command line. Newer releases carry a click of their own, so its class is found by name.
-_USAGE_ERROR: Final = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+_USAGE_ERROR: Final = next(
+    kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="kernelevolve",

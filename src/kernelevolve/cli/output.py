@@ -16,6 +16,10 @@ from attrs import define
 from kernelevolve.errors import KernelEvolveError
 
 
+#: Columns of a table that goes to a file or another program.
+_PIPE_WIDTH = 120
+
+
 class Exit(enum.IntEnum):
     """Exit statuses."""
 
@@ -42,7 +46,9 @@ class Output:
         """Print a rich renderable to standard output."""
         from rich.console import Console
 
-        Console(soft_wrap=False).print(table)
+        console = Console()
+        # A pipe has no width of its own; rich would fold at 80 what a log has room for.
+        (console if console.is_terminal else Console(width=_PIPE_WIDTH)).print(table)
 
     def line(self, text: str = "") -> None:
         """Print one line to standard output."""
