@@ -4,8 +4,10 @@ from __future__ import annotations
 
 __all__ = ["Evaluated", "RunResult", "evaluate", "evolve", "resume"]
 
+import json
 import math
 import secrets
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,7 +29,7 @@ from kernelevolve.evaluation.pipeline import Anchor, Evaluator, Settings
 from kernelevolve.evaluation.records import Evaluation
 from kernelevolve.evaluation.wire import structure, unstructure
 from kernelevolve.evolution.budget import Budget, Ledger, budget_from, budget_record
-from kernelevolve.evolution.loop import Evolution, Observer, SeedError, fetcher, validity
+from kernelevolve.evolution.loop import Evolution, Observer, SeedError, add_seed, fetcher, validity
 from kernelevolve.evolution.policies import make_policy
 from kernelevolve.evolution.proposal import Proposer
 from kernelevolve.evolution.search import Search
@@ -157,10 +159,10 @@ def evolve(
                 description=unstructure(target),
                 budget=budget_record(limits),
                 settings={
-                    "problem": problem if isinstance(problem, str) else what.name,
+                    "problem": _lasting(problem) if isinstance(problem, str) else what.name,
                     "device": target.index,
                     "workloads": [workload.label for workload in timed],
-                    "evaluation": unstructure(settings or Settings()),
+                    "evaluation": unstructure(settings or default_settings(target)),
                     "eager": eager,
                 },
                 toolchain=dict(made.toolchain()),
@@ -168,8 +170,8 @@ def evolve(
             )
         )
         kept.add_event(run.id, EventKind.STARTED)
-        first = start or parse_kernel(what.seeds[spoken], name=f"seed of {what.name}")
-        return _run(kept, run, what, made, target, first, limits, maker, observer)
+        add_seed(kept, run.id, start or parse_kernel(what.seeds[spoken], name=f"seed of {what.name}"))
+        return _run(kept, run, what, made, target, limits, maker, observer)
 
 
 def resume(
@@ -194,9 +196,11 @@ def resume(
             raise KernelEvolveError(f"run {run}: problem {what.name!r} was declared differently then; start a new run")
         kept.add_event(run, EventKind.RESUMED)
         limits = budget or budget_from(record.budget)
-        spoken = record.language
-        first = parse_kernel(what.seeds[spoken]) if not any(True for _ in kept.candidates(run)) else None
-        return _run(kept, record, what, made, target, first, limits, proposer or record.proposer, observer)
+        if next(kept.candidates(run), None) is None:
+            raise KernelEvolveError(
+                f"run {run} ended before it kept its seed, so there is nothing to resume; start anew"
+            )
+        return _run(kept, record, what, made, target, limits, proposer or record.proposer, observer)
 
 
 def _run(
@@ -205,7 +209,6 @@ def _run(
     problem: Problem,
     made: Accelerator,
     device: Device,
-    seed: Kernel | None,
     limits: Budget,
     proposer: str | Proposer,
     observer: Observer,
@@ -236,7 +239,7 @@ def _run(
         )
         evolution.rebuild()
         try:
-            reason = evolution.search_until_done(seed or evolution.kernel(0))
+            reason = evolution.search_until_done()
             result = _finish(evolution, reason, eager=bool(run.settings["eager"]))
         except KeyboardInterrupt:
             store.add_event(run.id, EventKind.INTERRUPTED)
@@ -369,6 +372,49 @@ def choose_workloads(
     return problem.tagged(tag)[:1] or problem.tagged("smoke")[:1] or problem.workloads[:1]
 
 
+def _lasting(reference: str) -> str:
+    """A problem's reference that holds from any folder: files by their absolute path."""
+    path, colon, name = reference.rpartition(".py")
+    return f"{Path(path + colon).resolve()}{name}" if colon else reference
+
+
+def default_settings(device: Device) -> Settings:
+    """How candidates are evaluated on `device`, with the resolution that ``kernelevolve doctor`` measured there."""
+    known = _resolutions().get(_resolution_key(device))
+    settings = Settings()
+    return (
+        settings
+        if known is None
+        else attrs.evolve(settings, protocol=attrs.evolve(settings.protocol, resolution=known))
+    )
+
+
+def remember_resolution(device: Device, resolution: float) -> None:
+    """Let later verdicts on `device` use the resolution that its A/A self-test showed."""
+    path = _resolution_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**_resolutions(), _resolution_key(device): resolution}, indent=2)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".resolution-", delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)
+
+
+def _resolution_file() -> Path:
+    return home() / "resolution.json"
+
+
+def _resolution_key(device: Device) -> str:
+    return f"{device.label}, {device.description.get('driver', '')}"
+
+
+def _resolutions() -> dict[str, float]:
+    try:
+        found = json.loads(_resolution_file().read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # never measured, or not readable: the default holds
+        return {}
+    return {str(key): float(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
 def _open(name: str, device: str | None) -> tuple[Accelerator, Device]:
     made = registry.accelerator(name)
     status = made.probe()
@@ -420,7 +466,7 @@ def _evaluator(
         device,
         workloads=workloads,
         path=registry.worker_path(made.name),
-        settings=settings,
+        settings=settings or default_settings(device),
         cache=CompileCache(home() / "cache" / "compile"),
         secret=secrets.randbits(62),
     )

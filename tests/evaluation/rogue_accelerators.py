@@ -36,6 +36,13 @@ def sink() -> int:
 
 class RogueSession(ReferenceSession):
     habit = ""
+    loads = 0
+
+    def load(self, artifact: Any) -> Any:
+        self.loads += 1
+        if self.habit == "corrupted-by-the-first" and self.loads > 1:
+            os.abort()  # what a heap does that an earlier kernel wrote to
+        return super().load(artifact)
 
     def launch(self, call: Any) -> None:
         kind, _, value = self.habit.partition(":")

@@ -90,15 +90,11 @@ def test_a_torn_entry_counts_as_none_and_is_removed(tmp_path: Path, keep: int) -
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_flipped_byte_never_changes_a_binary_unnoticed(place: int, flip: int) -> None:
+def test_a_flipped_byte_anywhere_is_noticed(place: int, flip: int) -> None:
     data = bytearray(_encode(ARTIFACT))
     data[place % len(data)] ^= flip
-    try:
-        found = _decode(bytes(data))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return
-    assert isinstance(found, Artifact)
-    assert list(found.stages.values()) == list(ARTIFACT.stages.values())
+    with pytest.raises(ValueError, match="torn"):
+        _decode(bytes(data))
 
 
 def test_rubbish_in_the_folder_is_no_entry(tmp_path: Path) -> None:

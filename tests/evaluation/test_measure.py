@@ -19,7 +19,6 @@ from kernelevolve.evaluation.measure import (
     resolution,
     settled,
     shuffled_rounds,
-    spread,
     verdict,
 )
 
@@ -156,13 +155,6 @@ def test_the_resolution_is_the_95th_percentile_of_the_difference_on_either_side(
     assert resolution(ratios) == pytest.approx(0.03)
     assert resolution([1 / 1.10]) == pytest.approx(0.10)
     assert resolution([1.0, 1.0]) == 0.0
-
-
-def test_the_spread_is_the_interquartile_range_over_the_median() -> None:
-    assert spread([1.0, 2.0, 3.0]) == 0.0  # too few to say
-    assert spread([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) == pytest.approx((6 - 2) / 4)
-    assert spread([5.0] * 20) == 0.0
-    assert spread([1.0] * 19 + [1000.0]) == 0.0  # one outlier is no spread
 
 
 @pytest.mark.parametrize(("seconds", "rounds"), [(1e-6, 15), (0.05, 10), (0.1, 5), (10.0, 5), (0.0, 15)])

@@ -152,6 +152,25 @@ def test_e6_e7_python_kernels_reach_no_dangerous_builtin(name: str) -> None:
         registry.language("reference").gate(f"def k(x, y):\n    {name}('x')\n")
 
 
+def test_e12_a_process_that_an_earlier_candidate_corrupted_is_not_the_next_ones_fault(
+    rogue: Callable[..., Evaluator],
+) -> None:
+    evaluator = rogue("corrupted-by-the-first")
+    assert evaluator.evaluate(GOOD).outcome is Outcome.CORRECT
+    assert evaluator.evaluate(parse_kernel(samples.SLOW)).outcome is Outcome.CORRECT
+    assert evaluator.worker.generation == 2
+
+
+def test_e12_a_candidate_that_crashes_in_a_fresh_process_too_is_to_blame(rogue: Callable[..., Evaluator]) -> None:
+    evaluator = rogue()
+    crash = parse_kernel(samples.FAILING[Outcome.DEVICE_FAULT])
+    assert evaluator.evaluate(crash).outcome is Outcome.DEVICE_FAULT
+    assert evaluator.worker.generation == 1
+    assert evaluator.evaluate(GOOD).outcome is Outcome.CORRECT
+    assert evaluator.evaluate(crash).outcome is Outcome.DEVICE_FAULT
+    assert evaluator.worker.generation == 3
+
+
 def test_e8_a_memory_bomb_is_out_of_memory(rogue: Callable[..., Evaluator]) -> None:
     evaluator = rogue(f"eat:{800 << 20}")
     evaluator.worker.limits = evolve(SETTINGS.limits, run_seconds=20.0)

@@ -67,6 +67,7 @@ def devices(json: Json = False) -> None:
 @app.command()
 def problems(
     name: Annotated[str | None, typer.Argument(help="A problem's name, or path/to/file.py:name.")] = None,
+    seed: Annotated[str | None, typer.Option("--seed", help="Print the seed kernel in this language.")] = None,
     json: Json = False,
 ) -> None:
     """The problems; with a NAME its axes, tensors, workloads, seeds, and what the task linter says of it."""
@@ -76,7 +77,7 @@ def problems(
     if name is None:
         show_problems(output)
     else:
-        show_problem(output, name)
+        show_problem(output, name, seed)
 
 
 @app.command()

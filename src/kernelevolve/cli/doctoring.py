@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from kernelevolve import registry
+from kernelevolve import api, registry
 from kernelevolve._version import VERSION
 from kernelevolve.accelerator import Status
 from kernelevolve.cli.listing import accelerator_record
@@ -48,7 +48,8 @@ def examine(output: Output, accelerator: str | None, *, batches: int, quick: boo
         "accelerators": records,
     }
     if not quick:
-        report["resolution"] = [_resolution(output, name, batches) for record in records for name in _timeable(record)]
+        timeable = [(record["name"], index) for record in records for index in _timeable(record)]
+        report["resolution"] = [_resolution(output, name, index, batches) for name, index in timeable]
     if output.json:
         output.document(report)
     else:
@@ -65,14 +66,15 @@ def _version(name: str) -> str | None:
 
 
 def _timeable(record: dict[str, Any]) -> list[str]:
-    hardware = any(device["realm"] == "hardware" for device in record["devices"])
-    return [record["name"]] if hardware else []
+    """Indices of the devices whose times are real."""
+    return [str(device["index"]) for device in record["devices"] if device["realm"] == "hardware"]
 
 
-def _resolution(output: Output, name: str, batches: int) -> dict[str, Any]:
-    output.note(f"timing identical kernels against each other on {name}…")
+def _resolution(output: Output, name: str, device: str, batches: int) -> dict[str, Any]:
+    output.note(f"timing identical kernels against each other on {name} device {device}…")
     try:
-        found: Resolution = self_test(name, batches=batches)
+        found: Resolution = self_test(name, device=device, batches=batches)
+        api.remember_resolution(registry.find_device(registry.accelerator(name), device), found.resolution)
     except (CandidateError, KernelEvolveError) as error:
         return {"accelerator": name, "error": str(error)}
     record: dict[str, Any] = unstructure(found)
@@ -98,4 +100,4 @@ def _print(output: Output, report: dict[str, Any]) -> None:
         time = seconds_text(one["seconds"])
         table.add_row(one["device"], one["kernel"], time, f"±{100 * one['resolution']:.2f} %", fresh)
     output.table(table)
-    output.line("differences below the resolution are noise on that device; reports grey them out")
+    output.line("differences below the resolution are noise on that device; verdicts there use it from now on")

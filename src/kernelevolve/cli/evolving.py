@@ -15,6 +15,7 @@ from rich.table import Table
 from kernelevolve import api
 from kernelevolve.cli.output import Exit, Output, seconds_text
 from kernelevolve.cli.progress import ProgressDisplay
+from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation
 from kernelevolve.evaluation.measure import Comparison, Verdict
 from kernelevolve.evolution.budget import Budget
@@ -40,6 +41,7 @@ def evolve_problem(
     eager: bool,
 ) -> None:
     """Evolve, with progress on standard error and the result on standard output."""
+    _check_writable(out)
     with (
         Store.open(store_url) as store,
         _stoppable(output, store, None),
@@ -72,9 +74,26 @@ def resume_run(
     out: Path | None,
 ) -> None:
     """Resume, with progress on standard error and the result on standard output."""
+    _check_writable(out)
     with Store.open(store_url) as store, _stoppable(output, store, run), ProgressDisplay(f"run {run}") as show:
         result = api.resume(run, budget=_budget(evaluations, seconds), store=store, observer=show)
     print_result(output, result, out)
+
+
+def _check_writable(out: Path | None) -> None:
+    """Refuse a place for the kernel before the run and not after it."""
+    if out is None:
+        return
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with out.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise KernelEvolveError(
+            f"--out {out}: cannot be written ({error.strerror}); name a file in a folder of yours"
+        ) from None
+    if not out.stat().st_size:
+        out.unlink()
 
 
 def _budget(evaluations: int | None, seconds: float | None) -> Budget | None:

@@ -143,8 +143,10 @@ def show_candidate(output: Output, run_id: str, number: int, url: str | None) ->
     with Store.open(url) as store:
         store.run(run_id)
         candidate = store.candidate(run_id, number)
-        text = store.kernel_text(run_id, number)
         evaluations = list(store.evaluations(run_id, number))
+        kernel = parse_kernel(store.kernel_text(run_id, number))
+    best = max(evaluations, key=lambda one: one.fitness or 0.0, default=None)
+    text = render_kernel(kernel.with_default(best.configuration if best else {}))
     if output.json:
         output.document(
             {
@@ -165,8 +167,11 @@ def show_candidate(output: Output, run_id: str, number: int, url: str | None) ->
 def show_best(output: Output, problem: str, accelerator: str | None, device: str | None, url: str | None) -> None:
     """Print the best kernel with its best configuration as the default."""
     with Store.open(url) as store:
-        standings = store.best(problem, accelerator=accelerator, device=device)
-        standings = tuple(one for one in standings if one.evaluation.outcome is Outcome.CORRECT)
+        standings = tuple(
+            one
+            for one in store.best(problem, accelerator=accelerator)
+            if one.evaluation.outcome is Outcome.CORRECT and (device or "").lower() in one.run.device.lower()
+        )
         if not standings:
             where = f" on {accelerator}" if accelerator else ""
             raise KernelEvolveError(

@@ -11,7 +11,7 @@ from rich.table import Table
 from kernelevolve import registry
 from kernelevolve.accelerator import Device, Status
 from kernelevolve.cli.output import Output
-from kernelevolve.errors import KernelEvolveError
+from kernelevolve.errors import KernelEvolveError, UnknownNameError
 from kernelevolve.evaluation.wire import unstructure
 
 
@@ -89,11 +89,20 @@ def _tensor(spec: Any) -> dict[str, Any]:
     return {"name": spec.name, "shape": [part.text for part in spec.shape], "dtype": spec.dtype}
 
 
-def show_problem(output: Output, name: str) -> None:
-    """Print one problem with the task linter's findings."""
+def show_problem(output: Output, name: str, seed: str | None = None) -> None:
+    """Print one problem with the task linter's findings, or its seed kernel in the language `seed`."""
     from kernelevolve.evaluation.lint import lint
 
     problem = registry.problem(name)
+    if seed is not None:
+        if seed not in problem.seeds:
+            raise UnknownNameError("seed language", seed, sorted(problem.seeds), where=f"problem {name!r}")
+        text = problem.seeds[seed]
+        if output.json:
+            output.document({"problem": problem.name, "language": seed, "kernel": text})
+        else:
+            output.line(text.rstrip("\n"))
+        return
     findings = lint(problem)
     record = problem_record(problem) | {"findings": [str(finding) for finding in findings]}
     if output.json:

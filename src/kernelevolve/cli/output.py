@@ -15,7 +15,6 @@ from attrs import define
 
 from kernelevolve.errors import KernelEvolveError
 
-
 #: Columns of a table that goes to a file or another program.
 _PIPE_WIDTH = 120
 

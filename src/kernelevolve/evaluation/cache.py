@@ -24,6 +24,8 @@ from kernelevolve.plan import LaunchPlan
 
 #: Disk space of one cache; the oldest entries go first.
 MAX_BYTES: Final = 2 << 30
+#: Bytes of SHA-256 that an entry starts with, over all the rest.
+_DIGEST: Final = 32
 #: Failures that the same key will always give. A time-out may have had another cause; resources may depend on sizes.
 _LASTING: Final = (CompileError,)
 
@@ -89,21 +91,20 @@ def _encode(value: Artifact | CandidateError) -> bytes:
             "toolchain": dict(value.toolchain),
             "log": value.log,
             "extra": value.extra,
-            "digest": hashlib.sha256(b"".join(blobs)).hexdigest(),
         }
     text = json.dumps(document).encode()
-    return HEADER.pack(len(text)) + text + b"".join(blobs)
+    entry = HEADER.pack(len(text)) + text + b"".join(blobs)
+    return hashlib.sha256(entry).digest() + entry
 
 
 def _decode(data: bytes) -> Artifact | CandidateError:
-    if len(data) < HEADER.size:
+    digest, data = data[:_DIGEST], data[_DIGEST:]
+    if len(data) < HEADER.size or hashlib.sha256(data).digest() != digest:
         raise ValueError("torn entry")
     end = HEADER.size + HEADER.unpack_from(data)[0]
     document = json.loads(data[HEADER.size : end])
     if "error" in document:
         return from_record(document["error"])
-    if hashlib.sha256(data[end:]).hexdigest() != document["digest"]:
-        raise ValueError("torn entry")
     stages = {}
     for name, size in document["stages"].items():
         stages[name] = data[end : end + size]

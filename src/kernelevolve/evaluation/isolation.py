@@ -55,7 +55,7 @@ class Limits:
     start_seconds: float = 60.0
     compile_seconds: float = 30.0
     run_seconds: float = 10.0
-    #: Resident memory of the worker's process group, bytes.
+    #: Resident memory of the worker's process, bytes.
     memory: int = 8 << 30
 
 
@@ -162,6 +162,9 @@ class Worker:
 
     def _environment(self, folder: Path) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        if "PYTHONPATH" in inherited:  # the worker has another working directory
+            parts = inherited["PYTHONPATH"].split(os.pathsep)
+            inherited["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in parts if part)
         private = {"HOME": str(folder), "TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
         asked: Mapping[str, str] = getattr(self.accelerator, "environment", dict)()
         return {**inherited, **asked, **private, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -37,6 +37,11 @@ from kernelevolve.problem import Problem, Workload
 ROTATIONS = 2
 
 
+#: What a candidate may suffer from memory that an earlier one corrupted or kept in the same process: such a failure
+#: counts only when it is repeated in a fresh one.
+_PERHAPS_INHERITED = frozenset({Outcome.DEVICE_FAULT, Outcome.OUT_OF_MEMORY, Outcome.PLUGIN_BUG})
+
+
 @frozen
 class Settings:
     """How candidates are evaluated."""
@@ -74,6 +79,8 @@ class Evaluator:
         #: Orders timed launches.
         self.rng = random.Random(secret)
         self._anchored: OrderedDict[str, dict[str, Contestant]] = OrderedDict()
+        #: The worker process in which the last candidate ran.
+        self._used = -1
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +111,13 @@ class Evaluator:
         that beats the anchor is measured against `baseline` too (default: the anchor).
         """
         chosen = dict(configuration) if configuration is not None else kernel.default
-        return _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
+        used = self.worker.pid is not None and self._used == self.worker.generation
+        found = _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
+        if used and found.outcome in _PERHAPS_INHERITED:
+            self.worker.stop()
+            found = _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
+        self._used = self.worker.generation
+        return found
 
     @property
     def computes(self) -> bool:

@@ -174,7 +174,7 @@ class Screen:
 
     def _plausible(self, workload: Workload, samples: Sequence[Sample]) -> None:
         floor = plausibility_floor(self._owner.problem, self._owner.device, workload)
-        # The median: drivers' clocks give single samples that are nonsense, and outputs are verified after timing anyway.
+        # The median: a driver's clock gives single samples that are nonsense, and outputs are verified after timing.
         measured = statistics.median(_seconds(samples))
         if measured < floor:
             message = f"{measured:.3g} s on {workload.label}; the device cannot do it in less than {floor:.3g} s"

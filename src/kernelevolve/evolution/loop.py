@@ -33,6 +33,8 @@ from kernelevolve.problem import Problem, Workload
 from kernelevolve.registry import language
 from kernelevolve.store import Candidate, Evaluation, EventKind, Run, Store, WorkloadTimes
 
+#: How often the seed is evaluated again where the samples say too little.
+_SEED_TRIES = 3
 #: Points of the curve that a progress display gets at most.
 _SHOWN = 1000
 #: Why a run ended, in words.
@@ -132,18 +134,16 @@ class Evolution:
 
     # --- the loop
 
-    def search_until_done(self, seed: Kernel) -> Reason:
+    def search_until_done(self) -> Reason:
         """Run until the budget ends or nothing is left to try; why it ended, in words.
 
         Raises `CandidateError` where the seed itself is not right: nothing can be compared with it.
         """
-        if not self.candidates:
-            self._add(Candidate(run=self.run.id, operator="seed", note="the problem's seed"), seed)
         for number in self.store.pending(self.run.id):
             self._evaluate(self.store.candidate(self.run.id, number), self.kernel(number).default)
         if not self.search.best_fitness:
             last = next(iter(self.store.evaluations(self.run.id, 0)))
-            raise SeedError(f"the seed kernel is not right ({last.outcome}): {last.message}")
+            raise SeedError(f"the seed kernel is {last.outcome}, so nothing can be compared with it: {last.message}")
         while True:
             reason = self.ledger.exhausted()
             if reason is not None:
@@ -168,7 +168,7 @@ class Evolution:
         proposal = self.proposer.propose(self._request(action))
         if proposal is not None:
             kernel = proposal.kernel.with_default(proposal.configuration)
-            form = self._normal_form(kernel)
+            form = normal_form(kernel)
             if self.store.duplicate(self.run.id, form) is None:
                 candidate = Candidate(
                     run=self.run.id,
@@ -220,16 +220,8 @@ class Evolution:
         """The fittest evaluation of a candidate, the earliest of equals."""
         return max(self.store.evaluations(self.run.id, number), key=lambda one: one.fitness or 0.0)
 
-    def _normal_form(self, kernel: Kernel) -> str:
-        """Digest of header and source without layout: equal for kernels that differ only in comments."""
-        try:
-            body = language(kernel.language).normalize(kernel.body)
-        except CandidateError:  # a source that cannot be read is compared as it is
-            body = kernel.body
-        return kernel.with_body(body).digest
-
     def _add(self, candidate: Candidate, kernel: Kernel) -> Candidate:
-        made = candidate if candidate.normal_form else evolve(candidate, normal_form=self._normal_form(kernel))
+        made = candidate if candidate.normal_form else evolve(candidate, normal_form=normal_form(kernel))
         number = self.store.add_candidate(made, render_kernel(kernel))
         self.candidates += 1
         return evolve(made, number=number)
@@ -238,6 +230,10 @@ class Evolution:
         number, kernel = candidate.number, self.kernel(candidate.number)
         begin = time.perf_counter()
         measured = self.evaluator.evaluate(kernel, configuration, self.anchor, self.baseline)
+        for _ in range(_SEED_TRIES if self.anchor is None else 0):  # a busy moment must not end a run before it began
+            if measured.outcome is not Outcome.UNSTABLE:
+                break
+            measured = self.evaluator.evaluate(kernel, configuration, self.anchor, self.baseline)
         seconds = time.perf_counter() - begin
         self.ledger.spend(device_seconds=sum(measured.spent.get(stage, 0.0) for stage in ("check", "screen")))
         self.ledger.evaluated(measured.fitness)
@@ -321,6 +317,21 @@ class Evolution:
 
 class SeedError(Exception):
     """The seed is not right, so that nothing can be compared with it."""
+
+
+def normal_form(kernel: Kernel) -> str:
+    """Digest of header and source without layout: equal for kernels that differ only in comments."""
+    try:
+        body = language(kernel.language).normalize(kernel.body)
+    except CandidateError:  # a source that cannot be read is compared as it is
+        body = kernel.body
+    return kernel.with_body(body).digest
+
+
+def add_seed(store: Store, run: str, kernel: Kernel) -> None:
+    """Keep the kernel that a run starts from as its candidate 0."""
+    seed = Candidate(run=run, operator="seed", note="what the run starts from", normal_form=normal_form(kernel))
+    store.add_candidate(seed, render_kernel(kernel))
 
 
 def validity(problem: Problem, workloads: tuple[Workload, ...], facts: Mapping[str, int]) -> Callable[..., bool]:
