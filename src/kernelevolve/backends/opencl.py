@@ -241,7 +241,7 @@ def _peaks(units: int, clock_mhz: int, *, is_cpu: bool) -> Peaks:
 def _options(plan: LaunchPlan) -> list[str]:
     defines = [f"-D{name}={_define(value)}" for name, value in sorted(plan.configuration.items())]
     types = [f"-D{buffer.name}_t={TYPE_NAMES[buffer.dtype]}" for buffer in plan.buffers if buffer.dtype in TYPE_NAMES]
-    return ["-cl-kernel-arg-info", *defines, *types]
+    return [*defines, *types]
 
 
 def _define(value: Value) -> str:

@@ -45,6 +45,11 @@ class PreparedCase:
         """Workload and distribution, for messages."""
         return self.case.label
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all inputs and outputs."""
+        return sum(self.case.problem.nbytes(spec, self.workload) for spec in self.case.problem.tensors)
+
     @cached_property
     def inputs(self) -> dict[str, torch.Tensor]:
         """The inputs on the host."""

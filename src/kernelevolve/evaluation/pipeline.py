@@ -35,6 +35,8 @@ from kernelevolve.problem import Problem, Workload
 
 #: How many sets of inputs timed launches rotate over: every sample finds other contents than the one before.
 ROTATIONS = 2
+#: Check cases up to this size run twice: large ones cost most of a check and show nothing that these do not.
+REPEATED_BYTES = 1 << 20
 
 
 #: What a candidate may suffer from memory that an earlier one corrupted or kept in the same process: such a failure
@@ -250,8 +252,9 @@ class _Evaluation:
             )
 
     def _repeats(self, index: int, case: PreparedCase) -> bool:
-        """Run twice: the first case, and every one with odd sizes (where remainders live)."""
-        return index == 0 or any(size % 2 for size in case.workload.axes.values())
+        """Run twice: the first case, and every small one with odd sizes (where remainders live)."""
+        odd = any(size % 2 for size in case.workload.axes.values())
+        return index == 0 or (odd and case.nbytes <= REPEATED_BYTES)
 
     def _screen(self) -> None:
         screen = Screen(self.owner, self.kernel, self.configuration, self.anchor, self.baseline)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, frozen
 
 from kernelevolve.accelerator import Sample, Source
-from kernelevolve.evaluation.measure import Comparison, Protocol, Verdict, compare_paired, median_interval
+from kernelevolve.evaluation.measure import Comparison, Protocol, compare_paired, median_interval
 from kernelevolve.evaluation.profile import plausibility_floor
 from kernelevolve.evaluation.records import Timing
 from kernelevolve.evaluation.runner import Contestant
@@ -150,7 +150,7 @@ class Screen:
         ours, theirs = self._rounds(contestant, other, rounds, launches)
         comparison = self._compare(ours, theirs)
         for _ in range(_HELPINGS):
-            if _uncertainty(ours) <= self._protocol.unstable and not _open(comparison):
+            if _uncertainty(ours) <= self._protocol.unstable and not self._open(comparison):
                 break
             more, others = self._rounds(contestant, other, rounds, launches)
             ours, theirs = [*ours, *more], [*theirs, *others]
@@ -161,6 +161,10 @@ class Screen:
 
     def _compare(self, ours: Sequence[Sample], theirs: Sequence[Sample]) -> Comparison:
         return compare_paired(_seconds(theirs), _seconds(ours), resolution=self._protocol.resolution)
+
+    def _open(self, comparison: Comparison) -> bool:
+        """Better by more than noise as it looks, and not proved: worth more rounds."""
+        return comparison.low <= 1 and comparison.ratio > 1 + self._protocol.resolution
 
     def _rounds(
         self, contestant: Contestant, other: Contestant, rounds: int, launches: int
@@ -225,11 +229,6 @@ def _uncertainty(samples: Sequence[Sample]) -> float:
     """Half the width of the median's interval, relative to the median."""
     middle, low, high = median_interval(_seconds(samples))
     return (high - low) / 2 / middle
-
-
-def _open(comparison: Comparison) -> bool:
-    """Better as it looks, and not proved: worth more rounds."""
-    return comparison.verdict is Verdict.UNCLEAR and comparison.ratio > 1 and comparison.low <= 1
 
 
 def _proved(comparison: Comparison) -> float:

@@ -22,7 +22,7 @@ from kernelevolve.problem import Workload
 #: Rounds of one A/A comparison: as many as a confirmation has at least.
 ROUNDS = 30
 #: Rounds per worker in the comparison of a warm worker with fresh ones.
-FRESH_ROUNDS = 15
+FRESH_ROUNDS = 40
 #: Fresh workers that the warm one is compared with.
 FRESH = 3
 
