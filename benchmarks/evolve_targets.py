@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["TARGETS", "figures", "measure"]
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -35,4 +36,8 @@ def measure(problem: str, promised: float, *, seed: int = 0) -> Figure:
 
 def figures() -> list[Figure]:
     """Every problem once."""
-    return [measure(problem, promised) for problem, promised in TARGETS.items()]
+    found = []
+    for problem, promised in TARGETS.items():
+        print(f"evolving {problem}, {SECONDS} s…", file=sys.stderr, flush=True)
+        found.append(measure(problem, promised))
+    return found

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelevolve.evolution.archive import NONE, Archive, Entry, entry_of
-from kernelevolve.evolution.descriptors import cell_index
+from kernelevolve.evolution.archive import Archive, Entry
 from kernelevolve.kernel import Kernel, parse_kernel
-from kernelevolve.store import Candidate, Outline, Run, Store, sqlite_url
+from kernelevolve.store import Candidate, Run, Store, sqlite_url
 
 KERNEL = '// /// kernel\n// language = "opencl"\n// [[launch]]\n// entry = "f"\n// grid = ["1"]\n// ///\n// {}\n'
 fitnesses = st.sampled_from([0.0, 0.0, 0.5, 1.0, 1.5, 2.0]) | st.floats(0, 100)
@@ -120,10 +119,3 @@ def test_kernels_come_from_the_store_and_are_read_once(tmp_path: Path) -> None:
 def test_an_archive_without_a_source_of_kernels_says_so() -> None:
     with pytest.raises(LookupError, match="without a source of kernels; candidate 3"):
         Archive().kernel(3)
-
-
-def test_a_stored_candidate_becomes_an_entry_once_it_was_evaluated() -> None:
-    outline = Outline(4, "widen", (2, 1), 3, (0, 1, 2, 1, 0), 1.5, 9.0)
-    assert entry_of(outline, cell_index) == Entry(4, 1.5, cell_index((0, 1, 2, 1, 0)), 3, 2)
-    assert entry_of(Outline(0, "seed", (), 0, None, 0.0, 9.0), cell_index) == Entry(0, 0.0, 0, 0, NONE)
-    assert entry_of(Outline(5, "widen", (2,), 0, None, None, 0.0), cell_index) is None

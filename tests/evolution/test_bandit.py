@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernelevolve.evolution.bandit import Bandit, Trial, decline_record, reward, trials
-from kernelevolve.store import Event, EventKind, Outline
+from kernelevolve.evolution.bandit import Bandit, Trial, reward
 
 OPERATORS = ("unroll", "widen", "fuse")
 trial_lists = st.lists(
@@ -95,32 +94,11 @@ def test_an_operator_that_declines_fades_for_that_parent_only() -> None:
     assert others == {favourite}
 
 
-def test_a_parent_that_everything_declined_is_worn_out() -> None:
-    bandit = Bandit()
-    for operator in OPERATORS:
-        assert not bandit.worn_out(OPERATORS, 3)
-        for _ in range(2):
-            bandit.record(Trial(operator, 3, declined=True))
-    assert bandit.worn_out(OPERATORS, 3)
-    assert not bandit.worn_out(OPERATORS, 4)
-    assert bandit.choose(OPERATORS, 3, Random(0)) in OPERATORS
-
-
-@given(past=trial_lists, seed=st.integers(0, 2**32))
-def test_replaying_the_trials_restores_the_state(past: list[Trial], seed: int) -> None:
-    live, resumed = Bandit(), Bandit()
-    for trial in past:
-        live.record(trial)
-    resumed.replay(past)
-    assert resumed.scores(OPERATORS) == live.scores(OPERATORS)
-    one, two = Random(seed), Random(seed)
-    assert [live.choose(OPERATORS, p, one) for p in range(6)] == [resumed.choose(OPERATORS, p, two) for p in range(6)]
-
-
 @given(past=trial_lists)
 def test_scores_are_finite_numbers_whatever_happened(past: list[Trial]) -> None:
     bandit = Bandit()
-    bandit.replay(past)
+    for trial in past:
+        bandit.record(trial)
     assert all(0.0 <= score < 100.0 for score in bandit.scores((*OPERATORS, "never tried")))
 
 
@@ -133,24 +111,3 @@ def test_a_trial_that_makes_no_sense_is_refused(trial: Trial) -> None:
 def test_without_operators_there_is_nothing_to_choose() -> None:
     with pytest.raises(ValueError, match="no operator to choose from"):
         Bandit().choose((), 0, Random(0))
-
-
-def test_a_stored_run_gives_its_trials_in_the_order_in_which_they_happened() -> None:
-    outlines = [
-        Outline(0, "seed", (), 0, None, 1.0, 1.0),
-        Outline(1, "widen", (0,), 0, None, 2.0, 3.0),
-        Outline(2, "fuse", (1, 0), 0, None, 0.0, 4.0),
-        Outline(3, "fuse", (1,), 0, None, None, 0.0),
-        Outline(4, "unroll", (2,), 0, None, 1.0, 5.0),
-    ]
-    declines = [
-        Event("r", EventKind.DECLINED, decline_record("unroll", 0, candidates=1, seconds=0.5), id=3),
-        Event("r", EventKind.DECLINED, decline_record("fuse", 4, candidates=5), id=9),
-    ]
-    assert list(trials(outlines, declines)) == [
-        Trial("unroll", 0, 0.0, 0.5, declined=True),
-        Trial("widen", 0, 1.0, 3.0),
-        Trial("fuse", 1, 0.0, 4.0),
-        Trial("unroll", 2, 0.5, 5.0),
-        Trial("fuse", 4, 0.0, 0.0, declined=True),
-    ]

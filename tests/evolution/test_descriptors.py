@@ -10,12 +10,10 @@ from kernelevolve.accelerator import Peaks
 from kernelevolve.evolution.descriptors import (
     CELLS,
     Bound,
-    Descriptor,
     cell_index,
     describe,
     fixed_vector_width,
     limited_by,
-    with_bound,
 )
 from kernelevolve.plan import BufferArgument, LaunchPlan, LocalArgument, PlannedBuffer, PlannedLaunch, Role
 
@@ -130,10 +128,3 @@ def test_a_kernel_is_bound_by_the_peak_that_it_is_nearer_to(
 @pytest.mark.parametrize("peaks", [None, Peaks(None, 1.0, ""), Peaks(1.0, None, "")])
 def test_without_peaks_nothing_is_known_of_the_bound(peaks: Peaks | None) -> None:
     assert limited_by(1.0, 1.0, peaks) is Bound.UNKNOWN
-
-
-def test_measuring_changes_the_bound_and_nothing_else() -> None:
-    before = describe(plan())
-    after = with_bound(before, Bound.MEMORY)
-    assert after == Descriptor(before.launches, before.tile, before.vector, Bound.MEMORY, before.storage)
-    assert after.cell != before.cell

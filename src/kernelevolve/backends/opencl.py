@@ -313,7 +313,8 @@ def _check_resources(plan: LaunchPlan, resources: Mapping[str, Mapping[str, int]
 def _parameter_types(plan: LaunchPlan) -> dict[str, dict[str, str]]:
     """The declared type of each parameter, by entry and name: the session needs it to pass numbers."""
     entries = language("opencl").entries(plan.source)
+    known = {f"{buffer.name}_t": TYPE_NAMES[buffer.dtype] for buffer in plan.buffers if buffer.dtype in TYPE_NAMES}
     return {
-        launch.entry: {parameter.name: parameter.type for parameter in entries[launch.entry]}
+        launch.entry: {one.name: known.get(one.type, one.type) for one in entries[launch.entry]}
         for launch in plan.launches
     }

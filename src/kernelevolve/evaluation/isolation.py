@@ -44,6 +44,8 @@ _INHERITED: Final = ("PATH", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "SYS
 #: How often a waiting engine looks at the worker's memory (seconds).
 _WATCH: Final = 0.1
 _READ: Final = 1 << 20
+#: Private folders carry the engine's process id, so that another engine knows which ones nobody owns any more.
+_PREFIX: Final = "kernelevolve-worker-"
 #: How long a worker may take to end once its pipe is closed (seconds): a core is being torn down, nothing is computed.
 _ENDING: Final = 2.0
 
@@ -129,7 +131,8 @@ class Worker:
         """Start a process unless one runs. Raises `DeviceLost` with the end of its log where it does not come up."""
         if self._process is not None:
             return
-        self._folder = Path(tempfile.mkdtemp(prefix="kernelevolve-worker-"))
+        _sweep()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         from_engine, to_worker = os.pipe()
         from_worker, to_engine = os.pipe()
         command = [sys.executable, "-P", "-m", "kernelevolve.evaluation.worker", "--accelerator", self._path]
@@ -265,6 +268,14 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _sweep() -> None:
+    """Remove folders of engines that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _timed_out(op: str, limit: float) -> CandidateError:

@@ -225,6 +225,7 @@ class _Evaluation:
             fitness=self.fitness if outcome is Outcome.CORRECT else 0.0,
             resources=self.artifact.resources if self.artifact else {},
             profile=self.profile,
+            stages=self.artifact.stages if self.artifact else {},
             spent=dict(self.spent),
         )
 

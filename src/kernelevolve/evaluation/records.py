@@ -77,6 +77,8 @@ class Evaluation:
     resources: Mapping[str, Mapping[str, int]] = field(factory=dict, hash=False)
     #: Achieved bandwidth and arithmetic, the bottleneck's sentence.
     profile: Mapping[str, Any] = field(factory=dict, hash=False)
+    #: The compiled stages by name, as the toolchain gave them for the first workload.
+    stages: Mapping[str, bytes] = field(factory=dict, hash=False, repr=False)
     #: Wall seconds per stage.
     spent: Mapping[str, float] = field(factory=dict, hash=False)
 

@@ -5,7 +5,11 @@ The archive is rebuilt from the store on resume. Kernels stay in the store and a
 
 from __future__ import annotations
 
-__all__ = ["NONE", "Archive", "Entry", "entry_of"]
+__all__ = [
+    "NONE",
+    "Archive",
+    "Entry",
+]
 
 from array import array
 from collections.abc import Callable, Iterator
@@ -16,7 +20,6 @@ from typing import Final
 from attrs import frozen
 
 from kernelevolve.kernel import Kernel
-from kernelevolve.store.records import Outline
 
 #: No candidate: the parent of a seed, the position of what is not ranked.
 NONE: Final = -1
@@ -168,16 +171,3 @@ class Archive:
 
 
 _EMPTY: Final = "the archive is empty; insert the seed kernel first"
-
-
-def entry_of(outline: Outline, cell_index: Callable[[tuple[int, ...]], int]) -> Entry | None:
-    """The entry that a stored candidate becomes; None where it was never evaluated."""
-    if outline.fitness is None:
-        return None
-    return Entry(
-        number=outline.number,
-        fitness=outline.fitness,
-        cell=0 if outline.descriptor is None else cell_index(outline.descriptor),
-        island=outline.island,
-        parent=outline.parents[0] if outline.parents else NONE,
-    )

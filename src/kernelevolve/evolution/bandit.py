@@ -8,16 +8,18 @@ them restores it.
 
 from __future__ import annotations
 
-__all__ = ["Bandit", "Trial", "decline_record", "reward", "trials"]
+__all__ = [
+    "Bandit",
+    "Trial",
+    "reward",
+]
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
 from attrs import define, field, frozen, validators
-
-from kernelevolve.store.records import Event, Outline
 
 #: An improvement by this factor is the most that one trial can earn.
 _FULL: Final = 2.0
@@ -122,46 +124,6 @@ class Bandit:
             key = (trial.parent, trial.operator)
             self._declined[key] = self._declined.get(key, 0) + 1
 
-    def replay(self, past: Iterable[Trial]) -> None:
-        """Learn from all that was stored, in order."""
-        for trial in past:
-            self.record(trial)
-
-    def worn_out(self, operators: Sequence[str], parent: int, *, after: int = 2) -> bool:
-        """Whether every operator has declined `parent` at least `after` times: time to select another one."""
-        return all(self._declined.get((parent, operator), 0) >= after for operator in operators)
-
     def _freshness(self, operator: str, parent: int) -> float:
         # Floored, so that weights never underflow to nothing for a parent that everything has declined.
         return max(1e-9, self.fade ** self._declined.get((parent, operator), 0))
-
-
-def decline_record(operator: str, parent: int, *, candidates: int, seconds: float = 0.0) -> dict[str, str | float]:
-    """The data of a DECLINED event. `candidates` is how many there were, which places it among them on replay."""
-    return {"operator": operator, "parent": parent, "candidates": candidates, "seconds": seconds}
-
-
-def trials(outlines: Iterable[Outline], declines: Iterable[Event] = ()) -> Iterator[Trial]:
-    """The trials of a stored run in order, for `Bandit.replay`: its candidates, with its DECLINED events in between."""
-    known: dict[int, float] = {}
-    waiting = iter(sorted(declines, key=lambda event: event.id))
-    decline = next(waiting, None)
-    for outline in outlines:
-        while decline is not None and decline.data["candidates"] <= outline.number:
-            yield _declined(decline)
-            decline = next(waiting, None)
-        if outline.fitness is None:
-            continue
-        known[outline.number] = outline.fitness
-        if outline.parents:
-            parent = outline.parents[0]
-            earned = reward(outline.fitness, known.get(parent, 0.0))
-            yield Trial(outline.operator, parent, earned, outline.seconds)
-    while decline is not None:
-        yield _declined(decline)
-        decline = next(waiting, None)
-
-
-def _declined(event: Event) -> Trial:
-    data = event.data
-    return Trial(str(data["operator"]), int(data["parent"]), seconds=float(data.get("seconds", 0.0)), declined=True)

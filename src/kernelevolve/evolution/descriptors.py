@@ -16,7 +16,6 @@ __all__ = [
     "describe",
     "fixed_vector_width",
     "limited_by",
-    "with_bound",
 ]
 
 import enum
@@ -25,7 +24,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from kernelevolve.accelerator import Peaks
 from kernelevolve.plan import LaunchPlan, LocalArgument, Role
@@ -112,11 +111,6 @@ def describe(
         bound=bound,
         storage=int(_uses_local(plan, resources or {})) + 2 * int(_uses_scratch(plan)),
     )
-
-
-def with_bound(descriptor: Descriptor, bound: Bound) -> Descriptor:
-    """The same kernel, now that it was measured what limits it."""
-    return evolve(descriptor, bound=bound)
 
 
 def limited_by(bytes_per_second: float | None, operations_per_second: float | None, peaks: Peaks | None) -> Bound:

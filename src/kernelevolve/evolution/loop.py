@@ -23,7 +23,7 @@ from kernelevolve.evaluation.pipeline import Anchor, Evaluator
 from kernelevolve.evaluation.records import Evaluation as Measured
 from kernelevolve.evaluation.wire import unstructure
 from kernelevolve.evolution.budget import Ledger, Remaining
-from kernelevolve.evolution.descriptors import describe
+from kernelevolve.evolution.descriptors import describe, limited_by
 from kernelevolve.evolution.proposal import Parent, ProposalRequest, Proposer
 from kernelevolve.evolution.search import Propose, Search, Tune
 from kernelevolve.kernel import Configuration, Kernel, parse_kernel, render_kernel
@@ -247,13 +247,14 @@ class Evolution:
             timing.workload: WorkloadTimes(timing.samples, timing.source, "paired" if timing.paired else "screen")
             for timing in measured.timings
         }
+        anchor = self._becomes_anchor(measured)
         profile = {
             **unstructure(measured.profile),
             "resources": unstructure(measured.resources),
             "checks": unstructure(measured.checks),
             "spent": dict(measured.spent),
             "timings": [_timing_record(timing) for timing in measured.timings],
-            "anchor": self._becomes_anchor(measured),
+            "anchor": anchor,
         }
         return Evaluation(
             run=self.run.id,
@@ -268,6 +269,10 @@ class Evolution:
             descriptor=self._cell(kernel, measured),
             profile=profile,
             seconds=seconds,
+            # Of those that set a record; what the others compile to can be made again from their source.
+            artifacts={name: self.store.artifacts.put(blob) for name, blob in measured.stages.items()}
+            if anchor
+            else {},
         )
 
     def _becomes_anchor(self, measured: Measured) -> bool:
@@ -286,7 +291,10 @@ class Evolution:
             source = language(kernel.language).normalize(kernel.body)
         except CandidateError:
             return None
-        return describe(plan, source=source, resources=measured.resources).cell
+        rate = measured.profile.get("rates", {}).get(self.workloads[0].label, {})
+        moved, operations = rate.get("bytes_per_second"), rate.get("operations_per_second")
+        bound = limited_by(moved, operations, self.evaluator.device.peaks)
+        return describe(plan, source=source, resources=measured.resources, bound=bound).cell
 
     def _report(self, activity: str) -> None:
         best = self.search.archive.best if len(self.search.archive) else None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from random import Random
 
 import pytest
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernelevolve.errors import KernelEvolveError, UnknownNameError
 from kernelevolve.evolution.archive import NONE, Archive, Entry
-from kernelevolve.evolution.policies import POLICIES, Choice, SelectionPolicy, make_policy, rebuild, register_policy
-from kernelevolve.store import Outline
+from kernelevolve.evolution.policies import POLICIES, Choice, SelectionPolicy, make_policy, register_policy
 
 NAMES = tuple(POLICIES)
 
@@ -53,21 +50,12 @@ def test_choices_are_right_candidates_of_the_archive(name: str, size: int, seed:
 def test_replaying_the_insertions_gives_the_same_choices(name: str, size: int, seed: int) -> None:
     archive, policy, entries = grow(name, size, seed)
     again, resumed = Archive(), make_policy(name)
-    rebuild(again, resumed, outlines(entries))
+    for entry in entries:
+        again.insert(entry)
+        resumed.inserted(again, entry.number)
     one, two = Random(seed), Random(seed)
     assert policy.select(archive, one, 20) == resumed.select(again, two, 20)
     assert [policy.mate(archive, one, Choice(0))] == [resumed.mate(again, two, Choice(0))]
-
-
-def outlines(entries: list[Entry]) -> Iterator[Outline]:
-    for entry in entries:
-        cell = (
-            (0, 0, 0, entry.cell // 4, entry.cell % 4)
-            if entry.cell < 12
-            else (0, 0, 1, (entry.cell - 12) // 4, entry.cell % 4)
-        )
-        parents = () if entry.parent == NONE else (entry.parent,)
-        yield Outline(entry.number, "widen", parents, entry.island, cell, entry.fitness, 1.0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,10 +156,3 @@ def test_a_plugged_in_policy_is_made_by_name_and_cannot_take_anothers() -> None:
             register_policy("latest", Latest)
     finally:
         del POLICIES["latest"]
-
-
-def test_rebuilding_leaves_out_what_was_never_evaluated() -> None:
-    first = Outline(0, "seed", (), 0, None, 1.0, 1.0)
-    archive = Archive()
-    rebuild(archive, make_policy("greedy"), [first, evolve(first, number=1, parents=(0,), fitness=None)])
-    assert list(archive) == [0]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["POLICIES", "Choice", "SelectionPolicy", "make_policy", "rebuild", "register_policy"]
+__all__ = ["POLICIES", "Choice", "SelectionPolicy", "make_policy", "register_policy"]
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from kernelevolve.errors import KernelEvolveError, UnknownNameError
-from kernelevolve.evolution.archive import Archive, entry_of
-from kernelevolve.evolution.descriptors import cell_index
 from kernelevolve.evolution.policies.greedy import Greedy
 from kernelevolve.evolution.policies.map_elites import MapElites
 from kernelevolve.evolution.policies.protocol import Choice, SelectionPolicy
 from kernelevolve.evolution.policies.tree import TreeSearch
 from kernelevolve.evolution.policies.uniform import Uniform
-from kernelevolve.store.records import Outline
 
 #: Policies by name: what makes one from its settings.
 POLICIES: Final[dict[str, Callable[..., SelectionPolicy]]] = {
@@ -41,12 +38,3 @@ def register_policy(name: str, make: Callable[..., SelectionPolicy]) -> None:
     if name in POLICIES:
         raise KernelEvolveError(f"selection policy {name!r} exists already; choose another name")
     POLICIES[name] = make
-
-
-def rebuild(archive: Archive, policy: SelectionPolicy, outlines: Iterable[Outline]) -> None:
-    """Put a run back as it was: every evaluated candidate, in order, into `archive` and before `policy`."""
-    for outline in outlines:
-        entry = entry_of(outline, cell_index)
-        if entry is not None:
-            archive.insert(entry)
-            policy.inserted(archive, entry.number)

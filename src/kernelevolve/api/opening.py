@@ -1,0 +1,73 @@
+"""From names to things: accelerators, devices, problems, proposers, workloads; one clear sentence where one fails."""
+
+from __future__ import annotations
+
+__all__ = ["check_language", "choose_workloads", "language_of", "open_accelerator", "open_problem", "open_proposer"]
+
+from collections.abc import Sequence
+
+from kernelevolve import registry
+from kernelevolve.accelerator import Accelerator, Device, Realm, Status
+from kernelevolve.errors import KernelEvolveError, UnknownNameError
+from kernelevolve.evaluation.lint import lint
+from kernelevolve.evolution.proposal import Proposer
+from kernelevolve.kernel import Kernel
+from kernelevolve.problem import Problem, Workload
+
+
+def choose_workloads(
+    problem: Problem, device: Device, wanted: Sequence[Workload | str] | None = None
+) -> tuple[Workload, ...]:
+    """What is timed: `wanted`, or those tagged for this kind of device, or the smoke ones.
+
+    Raises `ProblemError` for a workload that does not fit the problem.
+    """
+    if wanted:
+        chosen = tuple(one if isinstance(one, Workload) else Workload.parse(one) for one in wanted)
+        for workload in chosen:
+            problem.check(workload)
+        return chosen
+    tag = "smoke" if device.realm is not Realm.HARDWARE else "cpu" if device.host_threads else "gpu"
+    return problem.tagged(tag)[:1] or problem.tagged("smoke")[:1] or problem.workloads[:1]
+
+
+def open_accelerator(name: str, device: str | None) -> tuple[Accelerator, Device]:
+    made = registry.accelerator(name)
+    status = made.probe()
+    if status.status is not Status.OK:
+        raise KernelEvolveError(f"accelerator {name!r} cannot be used here: {status.message}")
+    return made, registry.find_device(made, device)
+
+
+def open_problem(problem: Problem | str, device: Device) -> Problem:
+    what = registry.problem(problem) if isinstance(problem, str) else problem
+    if device.realm is Realm.REPLAY:  # a recording has no reference to lint
+        return what
+    errors = [finding for finding in lint(what) if finding.severity == "error"]
+    if errors:
+        raise KernelEvolveError(f"problem {what.name!r} cannot be trusted: " + "; ".join(str(one) for one in errors))
+    return what
+
+
+def language_of(problem: Problem, made: Accelerator) -> str:
+    for name in sorted(made.languages):
+        if name in problem.seeds:
+            return name
+    spoken, seeds = ", ".join(sorted(made.languages)), ", ".join(problem.seeds) or "none"
+    raise KernelEvolveError(
+        f"problem {problem.name!r} has no seed in a language of {made.name!r} ({spoken}); its seeds are: {seeds}. "
+        "Give one with --start FILE"
+    )
+
+
+def check_language(kernel: Kernel, made: Accelerator) -> None:
+    if kernel.language not in made.languages:
+        raise UnknownNameError("language", kernel.language, sorted(made.languages), where=f"accelerator {made.name!r}")
+
+
+def open_proposer(proposer: str | Proposer) -> Proposer:
+    if not isinstance(proposer, str):
+        return proposer
+    value = registry.load("proposer", proposer)
+    made: Proposer = value() if isinstance(value, type) else value
+    return made
