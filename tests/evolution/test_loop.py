@@ -151,3 +151,15 @@ def test_twenty_kills_at_random_moments_lose_nothing_and_repeat_nothing(tmp_path
         keys = [one.key for one in killed.evaluations(run)]
         assert len(keys) == len(set(keys)) == evaluations
         assert history(killed, run) == history(untouched, untouched.runs()[0].id)
+
+
+def test_several_workloads_give_a_table_with_the_best_configuration_for_each(store: Store) -> None:
+    class OnlyTuned(SampleProposer):
+        def operators(self, problem: object, language: str) -> tuple[str, ...]:
+            return ("tuned",)
+
+    workloads = ["rows=4,cols=8", "rows=16,cols=32"]
+    result = evolve(store, workloads=workloads, proposer=OnlyTuned(), budget=kernelevolve.Budget(evaluations=40))
+    assert [choice.workload for choice in result.table] == workloads
+    assert all(choice.speedup > 1 and choice.configuration == {"LANES": 4, "DEPTH": 2} for choice in result.table)
+    assert len(result.confirmations) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "Choice",
     "Evaluated",
     "RunResult",
     "confirmation_record",
@@ -13,6 +14,6 @@ __all__ = [
     "resume",
 ]
 
-from kernelevolve.api.records import Evaluated, RunResult, confirmation_record, result_record
+from kernelevolve.api.records import Choice, Evaluated, RunResult, confirmation_record, result_record
 from kernelevolve.api.settings import remember_resolution
 from kernelevolve.api.verbs import evaluate, evolve, resume

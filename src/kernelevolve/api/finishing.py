@@ -5,15 +5,15 @@ from __future__ import annotations
 __all__ = ["finish"]
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from kernelevolve.api.records import RunResult
+from kernelevolve.api.records import Choice, RunResult
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation, Side, SideError, confirm
 from kernelevolve.evaluation.measure import Comparison
 from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evolution.loop import Evolution
+from kernelevolve.kernel import Kernel, configuration_label
 
 #: How many of the fittest candidates meet in the last confirmation.
 FINALISTS = 3
@@ -23,38 +23,51 @@ def finish(evolution: Evolution, reason: str, *, eager: bool) -> RunResult:
     """Confirm the fittest candidates against the seed, and say what the run came to."""
     evaluator = evolution.evaluator
     seed = evolution.kernel(0)
-    seed_configuration = evolution.best_evaluation(0).configuration
-    finalists = [
-        Side(f"#{number}", evolution.kernel(number), configuration)
-        for number, _, configuration in evolution.top(FINALISTS + 1)
-        if number != 0
-    ][:FINALISTS]
+    sides = _sides(evolution, seed)
     confirmations: tuple[Confirmation, ...] = ()
     if evaluator.device.realm.has_clock and evaluator.computes:
-        sides = [Side("seed", seed, seed_configuration), *finalists]
-        confirmations = _confirm_all(evaluator, sides, eager=eager)
-    best, speedup = _winner(confirmations) if confirmations else _fittest(evolution)
-    side = next((s for s in finalists if s.name == best), Side("seed", seed, seed_configuration))
-    stages = Counter(
-        str(evaluation.stage)
-        for evaluation in evolution.store.evaluations(evolution.run.id)
-        if not evaluation.outcome.right
-    )
+        confirmations = _confirm_all(evaluator, list(sides.values()), eager=eager)
+    best, speedup = _winner(confirmations) if confirmations else _fittest(evolution, sides)
     return RunResult(
         run=evolution.run.id,
         reason=reason,
-        best=int(side.name[1:]) if side.name.startswith("#") else 0,
-        kernel=side.kernel,
-        configuration=dict(side.configuration),
+        best=_number(best),
+        kernel=sides[best].kernel,
+        configuration=dict(sides[best].configuration),
         confirmations=confirmations,
+        table=tuple(_choice(one, sides) for one in confirmations),
         speedup=speedup,
         evaluations=evolution.search.evaluations,
         candidates=evolution.candidates,
         outcomes=dict(evolution.outcomes),
-        stages=dict(stages),
+        stages=evolution.stages(),
         device=evaluator.device,
         seconds=evolution.ledger.seconds,
     )
+
+
+def _sides(evolution: Evolution, seed: Kernel) -> dict[str, Side]:
+    """The seed as it is, the fittest candidates, and whatever was fastest on one of several workloads."""
+    sides = {"seed": Side("seed", seed, seed.default)}
+    chosen = [(number, configuration) for number, _, configuration in evolution.top(FINALISTS)]
+    for number, configuration in [*chosen, *evolution.fastest_by_workload()]:
+        name = f"#{number}"
+        if name in sides and sides[name].configuration != configuration:
+            name = f"#{number} {configuration_label(configuration)}"
+        if number or dict(configuration) != seed.default:
+            sides[name] = Side(name, evolution.kernel(number), configuration)
+    return sides
+
+
+def _number(side: str) -> int:
+    """The candidate behind a side's name."""
+    return 0 if side == "seed" else int(side[1:].split(" ", maxsplit=1)[0])
+
+
+def _choice(one: Confirmation, sides: Mapping[str, Side]) -> Choice:
+    """What was best on one workload: the row of a dispatch table."""
+    best, speedup = _winner([one])
+    return Choice(one.workload, _number(best), dict(sides[best].configuration), speedup)
 
 
 def _confirm_all(evaluator: Evaluator, sides: Sequence[Side], *, eager: bool) -> tuple[Confirmation, ...]:
@@ -81,10 +94,11 @@ def _winner(confirmations: Sequence[Confirmation]) -> tuple[str, float]:
     return best, speedup
 
 
-def _fittest(evolution: Evolution) -> tuple[str, float]:
+def _fittest(evolution: Evolution, sides: Mapping[str, Side]) -> tuple[str, float]:
     """Where nothing can be confirmed (recorded times, no clock): the best as it was evaluated."""
-    top = evolution.top(1)
-    return (f"#{top[0][0]}" if top[0][0] else "seed", top[0][1]) if top else ("seed", 1.0)
+    number, fitness, _ = evolution.top(1)[0]
+    name = f"#{number}"
+    return (name, fitness) if name in sides else ("seed", 1.0)
 
 
 def _mean_ratio(comparisons: Sequence[Comparison]) -> float:

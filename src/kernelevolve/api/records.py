@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Evaluated", "RunResult", "confirmation_record", "result_record"]
+__all__ = ["Choice", "Evaluated", "RunResult", "confirmation_record", "result_record"]
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +28,17 @@ class Evaluated:
 
 
 @frozen
+class Choice:
+    """What is best on one workload: a row of the table that dispatches by workload."""
+
+    workload: str
+    candidate: int
+    configuration: Configuration = field(hash=False)
+    #: The confirmed paired ratio to the seed; 1.0 where the seed itself is best.
+    speedup: float
+
+
+@frozen
 class RunResult:
     """What a run came to."""
 
@@ -38,6 +49,8 @@ class RunResult:
     kernel: Kernel
     configuration: Configuration = field(hash=False)
     confirmations: tuple[Confirmation, ...]
+    #: The best candidate and configuration for each workload.
+    table: tuple[Choice, ...]
     #: Geometric mean over workloads of the confirmed paired ratios to the seed; 1.0 where the seed itself is best.
     speedup: float
     evaluations: int
@@ -57,6 +70,7 @@ def result_record(result: RunResult) -> dict[str, Any]:
         "best": result.best,
         "configuration": dict(result.configuration),
         "speedup": result.speedup,
+        "table": [unstructure(choice) for choice in result.table],
         "evaluations": result.evaluations,
         "candidates": result.candidates,
         "outcomes": dict(result.outcomes),

@@ -132,6 +132,11 @@ def print_result(output: Output, result: api.RunResult, out: Path | None) -> Non
         return
     for confirmation in result.confirmations:
         output.table(_confirmation_table(result, confirmation))
+    for choice in result.table if len(result.table) > 1 else ():
+        configured = configuration_label(choice.configuration) or "no tunables"
+        output.line(
+            f"{choice.workload}: candidate {choice.candidate} with {configured} ({choice.speedup:.2f}× the seed)"
+        )
     output.line(_fallen(result))
     output.line(f"best: candidate {result.best} with {configuration_label(result.configuration) or 'no tunables'}")
     output.line(f"run {result.run}: {result.reason}; {result.evaluations} evaluations in {result.seconds:.0f} s")

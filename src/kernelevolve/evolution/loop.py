@@ -318,6 +318,21 @@ class Evolution:
         right = [number for number in ranked if archive.fitness(number) > 0]
         return [(number, archive.fitness(number), self.best_evaluation(number).configuration) for number in right]
 
+    def fastest_by_workload(self) -> list[tuple[int, Configuration]]:
+        """Where several workloads are timed: the candidate and configuration with the shortest median on each."""
+        best: dict[str, tuple[float, int, Configuration]] = {}
+        for one in self.store.evaluations(self.run.id) if len(self.workloads) > 1 else ():
+            for label, times in one.times.items() if one.outcome is Outcome.CORRECT else ():
+                seconds = _median(times.seconds)
+                if label not in best or seconds < best[label][0]:
+                    best[label] = (seconds, one.candidate, one.configuration)
+        return [(number, configuration) for _, number, configuration in best.values()]
+
+    def stages(self) -> dict[str, int]:
+        """How many evaluations fell at which stage."""
+        fell = (one for one in self.store.evaluations(self.run.id) if not one.outcome.right)
+        return dict(Counter(str(one.stage) for one in fell))
+
     def kernel(self, number: int) -> Kernel:
         """The kernel of a candidate."""
         return self.search.archive.kernel(number)
