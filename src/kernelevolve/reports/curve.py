@@ -64,7 +64,7 @@ def curve_svg(evaluations: Sequence[Evaluation], *, title: str) -> str:
         parts.append(f'<text x="{_LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{tick:g}×</text>')
     parts += [
         f'<text x="{x(index):.1f}" y="{_HEIGHT - _BOTTOM + 30}" text-anchor="middle">{index}</text>'
-        for index in range(0, len(fitness), max(1, round(len(fitness) / 8)))
+        for index in range(0, len(fitness), _step(len(fitness)))
     ]
     parts += _marks(evaluations, fitness, x, y)
     parts.append(_best_line(fitness, x, y))
@@ -80,6 +80,12 @@ def curve_svg(evaluations: Sequence[Evaluation], *, title: str) -> str:
 def _ticks(low: float, high: float) -> Iterable[float]:
     steps = [factor * 10.0**power for power in range(-3, 4) for factor in (1, 2, 5)]
     return [step for step in steps if low <= step <= high]
+
+
+def _step(count: int) -> int:
+    """A round distance of labels that gives at most ten of them."""
+    steps: list[int] = [factor * 10**power for power in range(9) for factor in (1, 2, 5)]
+    return next(step for step in steps if count <= 10 * step)
 
 
 def _marks(evaluations: Sequence[Evaluation], fitness: Sequence[float], x: Scale, y: Scale) -> list[str]:
