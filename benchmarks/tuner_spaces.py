@@ -110,22 +110,39 @@ def evaluate(recorded: Recorded, strategy: str, seeds: int) -> Score:
 
 
 def figures(spaces: Path | None, seeds: int = 50) -> list[Figure]:
-    """The promised fractions, and the tuner's own time, on the T4 files of a folder; nothing without a folder."""
-    if spaces is None:
+    """The promised fractions and the tuner's own time, after the table with the baselines; nothing without a folder."""
+    files = t4_files(spaces) if spaces is not None else []
+    if not files:
+        where = f"no T4 files (*.json, *.json.gz) in {spaces}" if spaces is not None else "no folder was named"
+        print(f"skipped: {where}; name one with --spaces DIR, or make bench SPACES=DIR", flush=True)
         return []
-    recorded = [Recorded.of(read_t4(path)) for path in t4_files(spaces)]
-    if not recorded:
-        message = f"{spaces}: no *.json or *.json.gz files; the tuner is measured on T4 files"
-        raise ValueError(message)
-    scores = [evaluate(space, "ours", seeds) for space in recorded]
-    means = np.mean([score.fractions for score in scores], axis=0)
-    note = f"mean of {len(scores)} spaces, {seeds} seeds"
+    scores = compare([Recorded.of(read_t4(path)) for path in files], ["ours", *STRATEGIES], seeds)
+    mine = [score for score in scores if score.strategy == "ours"]
+    means = np.mean([score.fractions for score in mine], axis=0)
+    note = f"mean of {len(mine)} spaces, {seeds} seeds"
     reached = [
         Figure(f"tuner: fraction of the optimum, {budget} evaluations", float(mean), "", ">=", target, note)
         for budget, mean, target in zip(BUDGETS, means, TARGETS, strict=True)
     ]
-    own = float(np.mean([score.milliseconds for score in scores]))
+    own = float(np.mean([score.milliseconds for score in mine]))
     return [*reached, Figure("tuner: its own time per evaluation", own, "ms", "<=", OWN_MILLISECONDS, note)]
+
+
+def compare(spaces: Sequence[Recorded], strategies: Sequence[str], seeds: int) -> list[Score]:
+    """Run every strategy on every space, and print the table as it fills."""
+    scores: list[Score] = []
+    print("| space | strategy | " + " | ".join(f"{budget}" for budget in BUDGETS) + " | ms/evaluation |")
+    print("|" + "---|" * (len(BUDGETS) + 3))
+    for recorded in spaces:
+        for strategy in strategies:
+            scores.append(evaluate(recorded, strategy, seeds))
+            print(row(recorded.name, strategy, scores[-1].fractions, f"{scores[-1].milliseconds:.2f}"), flush=True)
+    for strategy in strategies if scores else []:
+        mine = [score for score in scores if score.strategy == strategy]
+        own = float(np.mean([score.milliseconds for score in mine]))
+        print(row("**mean**", strategy, np.mean([score.fractions for score in mine], axis=0).tolist(), f"{own:.2f}"))
+    print(row("target", "ours", TARGETS, f"{OWN_MILLISECONDS:.0f}"))
+    return scores
 
 
 def t4_files(folder: Path) -> list[Path]:
@@ -164,23 +181,13 @@ def main() -> int:
     if not files:
         print(f"{options.spaces}: no *.json or *.json.gz files", file=sys.stderr)
         return 1
-    scores: list[Score] = []
-    print("| space | strategy | " + " | ".join(f"{budget}" for budget in BUDGETS) + " | ms/evaluation |")
-    print("|" + "---|" * (len(BUDGETS) + 3))
+    spaces: list[Recorded] = []
     for path in files:
         try:
-            recorded = Recorded.of(read_t4(path, timeunit=options.timeunit))
+            spaces.append(Recorded.of(read_t4(path, timeunit=options.timeunit)))
         except (T4Error, ValueError) as error:
             print(f"skipped: {error}", file=sys.stderr)
-            continue
-        for strategy in options.strategies.split(","):
-            scores.append(evaluate(recorded, strategy, options.seeds))
-            print(row(recorded.name, strategy, scores[-1].fractions, f"{scores[-1].milliseconds:.2f}"), flush=True)
-    for strategy in options.strategies.split(",") if scores else []:
-        mine = [score for score in scores if score.strategy == strategy]
-        own = float(np.mean([score.milliseconds for score in mine]))
-        print(row("**mean**", strategy, np.mean([score.fractions for score in mine], axis=0).tolist(), f"{own:.2f}"))
-    print(row("target", "ours", TARGETS, f"{OWN_MILLISECONDS:.0f}"))
+    scores = compare(spaces, options.strategies.split(","), options.seeds)
     if options.json:
         document = {"budgets": BUDGETS, "seeds": options.seeds, "scores": [attrs.asdict(score) for score in scores]}
         options.json.write_text(json.dumps(document, indent=1) + "\n")
