@@ -26,6 +26,7 @@ __all__ = [
     "Program",
     "Realm",
     "Sample",
+    "Sanitizes",
     "Session",
     "Source",
     "Status",
@@ -240,6 +241,15 @@ class FlushesCache(Protocol):
 
     def flush(self) -> None:
         """Leave nothing of earlier launches in any cache (write twice the last level's size)."""
+        ...
+
+
+@runtime_checkable
+class Sanitizes(Protocol):
+    """An accelerator with a device on which bad accesses and races show, whether they change a result or not."""
+
+    def sanitizer(self) -> Device:
+        """That device, of the realm INTERPRETED. Raises `KernelEvolveError` where a part it needs is missing."""
         ...
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["check_language", "choose_workloads", "language_of", "open_accelerator", "open_problem", "open_proposer"]
+__all__ = [
+    "check_language",
+    "choose_workloads",
+    "language_of",
+    "open_accelerator",
+    "open_problem",
+    "open_proposer",
+    "open_sanitizer",
+]
 
 from collections.abc import Sequence
 
 from kernelevolve import registry
-from kernelevolve.accelerator import Accelerator, Device, Realm, Status
+from kernelevolve.accelerator import Accelerator, Device, Realm, Sanitizes, Status
 from kernelevolve.errors import KernelEvolveError, UnknownNameError
 from kernelevolve.evaluation.lint import lint
 from kernelevolve.evolution.proposal import Proposer
@@ -37,6 +45,14 @@ def open_accelerator(name: str, device: str | None) -> tuple[Accelerator, Device
     if status.status is not Status.OK:
         raise KernelEvolveError(f"accelerator {name!r} cannot be used here: {status.message}")
     return made, registry.find_device(made, device)
+
+
+def open_sanitizer(name: str) -> str:
+    """The index of the accelerator's sanitizer. Raises `KernelEvolveError` where it has none, or a part is missing."""
+    made = registry.accelerator(name)
+    if not isinstance(made, Sanitizes):
+        raise KernelEvolveError(f"accelerator {name!r} has no sanitizer; leave --sanitize out")
+    return str(made.sanitizer().index)
 
 
 def open_problem(problem: Problem | str, device: Device) -> Problem:

@@ -22,12 +22,14 @@ from kernelevolve.api.opening import (
     open_accelerator,
     open_problem,
     open_proposer,
+    open_sanitizer,
 )
 from kernelevolve.api.records import Evaluated, RunResult, result_record
 from kernelevolve.api.settings import default_settings
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.cache import CompileCache
 from kernelevolve.evaluation.confirm import Side, SideError, confirm
+from kernelevolve.evaluation.isolation import Limits
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator, Settings
 from kernelevolve.evaluation.wire import structure, unstructure
 from kernelevolve.evolution.budget import Budget, Ledger, budget_from, budget_record
@@ -40,6 +42,9 @@ from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.store import EventKind, Run, Store, home
 
+#: A simulator is thousands of times slower than a device: small cases, and patience.
+SANITIZING = Settings(limits=Limits(run_seconds=120.0), check_bytes=64 << 10)
+
 
 def evaluate(
     kernel: Kernel | Path,
@@ -50,13 +55,18 @@ def evaluate(
     configuration: Configuration | None = None,
     workloads: Sequence[Workload | str] | None = None,
     eager: bool = True,
+    sanitize: bool = False,
     settings: Settings | None = None,
 ) -> Evaluated:
     """Judge one kernel: gate, compile, check, time, and compare with the problem's seed and with PyTorch eager.
 
+    With `sanitize` it is checked on the accelerator's sanitizer instead, on small cases, and not timed.
+
     `workloads` are those timed (default: the problem's for this kind of device). Raises `KernelEvolveError` for input
     that cannot be used; whatever the kernel itself does is an outcome.
     """
+    if sanitize:
+        device, settings = open_sanitizer(accelerator), settings or SANITIZING
     made, target = open_accelerator(accelerator, device)
     what = open_problem(problem, target)
     parsed = kernel if isinstance(kernel, Kernel) else read_kernel(kernel)

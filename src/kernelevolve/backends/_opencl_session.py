@@ -7,12 +7,14 @@ __all__ = ["OpenCLBuffer", "OpenCLCall", "OpenCLProgram", "OpenCLSession"]
 import math
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from attrs import define, frozen
 
-from kernelevolve.accelerator import Artifact, Buffer, BufferSpec, Device, Sample, Source
+from kernelevolve.accelerator import Artifact, Buffer, BufferSpec, Device, Realm, Sample, Source
+from kernelevolve.backends._oclgrind import LOG, raise_findings
 from kernelevolve.outcome import DeviceFault, LaunchError, OutOfMemory, ResourceExceeded, ToolchainError
 from kernelevolve.plan import BufferArgument, LocalArgument, PlannedLaunch, ScalarArgument
 
@@ -84,6 +86,7 @@ class OpenCLSession:
         self._handle = handle
         self._queue = cl.CommandQueue(context, properties=cl.command_queue_properties.PROFILING_ENABLE)
         self._alignment = max(int(handle.mem_base_addr_align) // 8, _PATTERN_BYTES)
+        self._simulated = device.realm is Realm.INTERPRETED
         self._flusher: Any = None
         self._flush_count = 0
 
@@ -105,8 +108,9 @@ class OpenCLSession:
     def allocate(self, spec: BufferSpec) -> OpenCLBuffer:
         """One allocation for guards and payload."""
         cl = self._cl
-        guard = _round_up(spec.guard, self._alignment)
-        total = _round_up(2 * guard + spec.nbytes, _PATTERN_BYTES)
+        # A simulator sees the bounds of an allocation, so there the allocation is the buffer and nothing more.
+        guard = 0 if self._simulated else _round_up(spec.guard, self._alignment)
+        total = spec.nbytes if self._simulated else _round_up(2 * guard + spec.nbytes, _PATTERN_BYTES)
         limit = self.device.memory["max_allocation"]
         if total > limit:
             raise OutOfMemory(
@@ -131,7 +135,7 @@ class OpenCLSession:
         """Fill with one byte value, widened to a pattern the driver is fast with."""
         own = _own(buffer)
         wide = np.full(_PATTERN_BYTES, pattern, np.uint8)
-        if guards:
+        if guards and not self._simulated:
             self._cl.enqueue_fill_buffer(self._queue, own.whole, wide, 0, own.allocated)
             return
         body = own.spec.nbytes // _PATTERN_BYTES * _PATTERN_BYTES
@@ -207,9 +211,11 @@ class OpenCLSession:
         return events
 
     def synchronize(self) -> None:
-        """Wait for the queue."""
+        """Wait for the queue; on a simulator, raise what it found meanwhile."""
         with self._faults():
             self._queue.finish()
+        if self._simulated:
+            raise_findings(Path(LOG))
 
     def _faults(self) -> _Faults:
         return _Faults(self._cl)

@@ -17,8 +17,10 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from kernelevolve.accelerator import Artifact, Availability, Device, Peaks, Realm, Status, Target
+from kernelevolve.backends._oclgrind import announce, is_simulator
 from kernelevolve.backends._opencl_session import OpenCLSession
 from kernelevolve.backends._pocl import name_processor
+from kernelevolve.errors import KernelEvolveError
 from kernelevolve.kernel import Value
 from kernelevolve.outcome import CompileError, DeviceLost, ResourceExceeded, ToolchainError
 from kernelevolve.plan import LaunchPlan
@@ -43,7 +45,7 @@ _ERROR_LINE: Final = re.compile(r":(\d+):(?:\d+:)?\s*(?:fatal )?error:\s*(.+)|er
 _TEMPORARY: Final = re.compile(r"(?:/[^\s:/]+)+/[^\s:/]+\.cl(?=:\d)")
 #: Variables that choose a driver or a device; everything else stays out of a worker.
 _ENVIRONMENT: Final = re.compile(
-    r"OCL_ICD_\w+|OPENCL_\w+|POCL_\w+|CUDA_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES|LD_LIBRARY_PATH"
+    r"OCL_ICD_\w+|OCLGRIND_\w+|OPENCL_\w+|POCL_\w+|CUDA_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES|LD_LIBRARY_PATH"
 )
 
 
@@ -77,6 +79,19 @@ class OpenCL:
         chosen = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
         return {"POCL_AFFINITY": "1", "PYOPENCL_NO_CACHE": "1", **chosen}
 
+    def sanitizer(self) -> Device:
+        """A device that sees every access outside a buffer and every race, and has no time: Oclgrind's simulator.
+
+        Must be asked for before any other device. Raises `KernelEvolveError` where Oclgrind is not installed.
+        """
+        announce()
+        for device in self.devices():
+            if device.realm is Realm.INTERPRETED:
+                return device
+        raise KernelEvolveError(
+            "Oclgrind is installed, and the OpenCL loader does not list it; see its log with OCL_ICD_DEBUG=15"
+        )
+
     @cached_property
     def _platforms(self) -> list[Any]:
         import pyopencl as cl  # noqa: PLC0415  # a toolchain is imported where it is used
@@ -91,7 +106,7 @@ class OpenCL:
         import pyopencl as cl  # noqa: PLC0415
 
         found: list[tuple[Device, Any]] = []
-        for platform in self._platforms:
+        for platform in sorted(self._platforms, key=lambda one: is_simulator(one.name)):
             try:
                 handles = platform.get_devices()
             except cl.Error:  # CL_DEVICE_NOT_FOUND: a platform without a device is no fault
@@ -186,7 +201,7 @@ def _describe(cl: Any, platform: Any, handle: Any, index: int) -> Device:
         index=index,
         name=handle.name.strip(),
         target=Target(f"opencl:{slug}:{index}"),
-        realm=Realm.HARDWARE,
+        realm=Realm.INTERPRETED if is_simulator(platform.name) else Realm.HARDWARE,
         facts={
             "num_units": units,
             "warp_size": _warp_size(handle, is_cpu=is_cpu),
@@ -208,7 +223,7 @@ def _describe(cl: Any, platform: Any, handle: Any, index: int) -> Device:
             "clock_mhz": str(handle.max_clock_frequency),
         },
         dtypes=frozenset({"float32", "int64", "int32", "int16", "int8", "uint8", "bool", *extra}),
-        host_threads=units if is_cpu else None,
+        host_threads=units if is_cpu and not is_simulator(platform.name) else None,
     )
 
 

@@ -92,6 +92,9 @@ def evaluate(
     compile_timeout: Annotated[
         float, typer.Option("--compile-timeout", min=0.1, help="Seconds a compile may take.")
     ] = 30.0,
+    sanitize: Annotated[
+        bool, typer.Option("--sanitize", help="Check memory accesses and races in a simulator; no times.")
+    ] = False,
     eager: Eager = True,
     json: Json = False,
 ) -> None:
@@ -108,6 +111,7 @@ def evaluate(
         set_ or [],
         run_seconds=timeout,
         compile_seconds=compile_timeout,
+        sanitize=sanitize,
         eager=eager,
     )
     if not right:

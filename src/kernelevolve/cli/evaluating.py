@@ -28,6 +28,7 @@ def evaluate_file(
     *,
     run_seconds: float,
     compile_seconds: float,
+    sanitize: bool,
     eager: bool,
 ) -> bool:
     """Evaluate and print; whether the kernel is right."""
@@ -40,7 +41,8 @@ def evaluate_file(
         configuration=_assigned(kernel, assignments),
         workloads=workloads,
         eager=eager,
-        settings=Settings(limits=Limits(run_seconds=run_seconds, compile_seconds=compile_seconds)),
+        sanitize=sanitize,
+        settings=None if sanitize else _settings(run_seconds, compile_seconds),
     )
     record = evaluation_record(found)
     if output.json:
@@ -48,6 +50,10 @@ def evaluate_file(
     else:
         _print(output, file, record)
     return found.evaluation.outcome.right
+
+
+def _settings(run_seconds: float, compile_seconds: float) -> Settings:
+    return Settings(limits=Limits(run_seconds=run_seconds, compile_seconds=compile_seconds))
 
 
 def _assigned(kernel: Kernel, assignments: Sequence[str]) -> dict[str, Value]:
