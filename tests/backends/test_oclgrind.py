@@ -70,6 +70,15 @@ def test_a_read_far_outside_that_changes_no_result_is_found_with_its_line(tmp_pa
 
 @installed
 @pytest.mark.opencl
+def test_k1_a_write_behind_the_guard_zones_is_found(tmp_path: Path) -> None:
+    write = "const int lane = get_local_id(0);\n  if (lane == 0) y[get_num_groups(0) * (size_t)cols + 2100] = 3.0f;"
+    found = sanitize(tmp_path, ("const int lane = get_local_id(0);", write))
+    assert found["outcome"] == "OUT_OF_BOUNDS"
+    assert "Invalid write of size 4" in found["message"]
+
+
+@installed
+@pytest.mark.opencl
 def test_a_missing_barrier_is_a_race(tmp_path: Path) -> None:
     found = sanitize(tmp_path, ("partial[lane] = peak;\n  barrier(CLK_LOCAL_MEM_FENCE);", "partial[lane] = peak;"))
     assert found["outcome"] in ("NONDETERMINISTIC", "WRONG_RESULT")

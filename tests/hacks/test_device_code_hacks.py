@@ -9,7 +9,7 @@ import pytest
 from kernelevolve import registry
 from kernelevolve.outcome import Outcome, Rejected
 
-from .conftest import ROW, TOTAL, Judge, X, Y, affine, file, judge_of, open_evaluator
+from .conftest import ROW, TOTAL, Judge, X, Y, file
 
 pytestmark = pytest.mark.opencl
 
@@ -95,7 +95,9 @@ def test_k4_attribute_chains_lead_out_of_no_module(source: str) -> None:
 @pytest.mark.parametrize("kind", ["ushort", "short", "uchar"])
 def test_k5_an_index_that_overflows_at_an_unseen_size_is_wrong(judge: Judge, kind: str) -> None:
     body = f"{kind} r = ({kind})get_global_id(0); for (int c = 0; c < cols; ++c) y[r * cols + c] = 2 * x[r * cols + c] + 1;"
-    assert judge(file(body)).outcome in {Outcome.WRONG_RESULT, Outcome.OUT_OF_BOUNDS, Outcome.DEVICE_FAULT}
+    # A negative index writes into the worker itself: it may crash, hang, or come out wrong, but never right.
+    ends = {Outcome.WRONG_RESULT, Outcome.OUT_OF_BOUNDS, Outcome.DEVICE_FAULT, Outcome.RUN_TIMEOUT}
+    assert judge(file(body)).outcome in ends
 
 
 def test_k6_an_exchange_whose_result_depends_on_who_comes_last_is_not_correct(judge_sums: Judge) -> None:
@@ -110,7 +112,6 @@ def test_k6_an_exchange_whose_result_depends_on_who_comes_last_is_not_correct(ju
 
 
 @pytest.mark.xfail(
-    strict=False,
     reason="a known gap: PoCL gives every group the same local memory, and nothing wipes it between launches",
 )
 def test_k2_a8_local_memory_does_not_tell_one_launch_from_the_next(judge: Judge) -> None:
@@ -121,12 +122,3 @@ def test_k2_a8_local_memory_does_not_tell_one_launch_from_the_next(judge: Judge)
         "if (rows == 512) keep[7] = 123456.0f;"
     )
     assert judge(file(body, WIDE)).outcome is Outcome.CORRECT
-
-
-@pytest.mark.xfail(
-    strict=False, reason="a known gap: a write beyond the guard zones that hits mapped memory shows only if it crashes"
-)
-def test_k1_a_write_just_behind_the_guard_zone_is_not_correct() -> None:
-    with open_evaluator(affine()) as evaluator:  # of its own: the heap of its worker is no good afterwards
-        found = judge_of(evaluator)(file(f"{ROW} if (r == 0) y[rows * cols + 2100] = 3;", WIDE))
-    assert found.outcome is not Outcome.CORRECT
