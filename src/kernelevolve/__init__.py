@@ -19,6 +19,7 @@ __all__ = [
     "Tolerance",
     "Workload",
     "__version__",
+    "compile_kernel",
     "evaluate",
     "evolve",
     "parse_kernel",
@@ -40,7 +41,7 @@ from kernelevolve.problem import InputRequest, Problem, ScalarSpec, TensorSpec, 
 __version__ = VERSION
 
 if TYPE_CHECKING:
-    from kernelevolve.api import evaluate, evolve, resume
+    from kernelevolve.api import compile_kernel, evaluate, evolve, resume
     from kernelevolve.evolution.budget import Budget
     from kernelevolve.registry import register
     from kernelevolve.store import Store
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "Budget": "kernelevolve.evolution.budget",
     "Store": "kernelevolve.store",
+    "compile_kernel": "kernelevolve.api",
     "evaluate": "kernelevolve.api",
     "evolve": "kernelevolve.api",
     "register": "kernelevolve.registry",

@@ -20,8 +20,10 @@ __all__ = [
     "Buffer",
     "BufferSpec",
     "Call",
+    "CompilesOnHost",
     "Device",
     "FlushesCache",
+    "Interprets",
     "Peaks",
     "Program",
     "Realm",
@@ -250,6 +252,29 @@ class Sanitizes(Protocol):
 
     def sanitizer(self) -> Device:
         """That device, of the realm INTERPRETED. Raises `KernelEvolveError` where a part it needs is missing."""
+        ...
+
+
+@runtime_checkable
+class CompilesOnHost(Protocol):
+    """An accelerator whose compiler needs no open device: the core compiles in processes of their own, several at once,
+    while the device is left to launches.
+    """
+
+    #: Whether it is so.
+    compiles_on_host: bool
+
+
+@runtime_checkable
+class Interprets(Protocol):
+    """An accelerator with a device of the realm INTERPRETED that runs sources; the compiler is not asked for these."""
+
+    def interpret(self, plan: LaunchPlan) -> Artifact:
+        """What that device's session loads in place of a compiled artifact. Runs nothing and compiles nothing."""
+        ...
+
+    def stand_in(self, target: Target) -> Device:
+        """That device with the facts of a chip that runs `target`, for which kernels are then compiled."""
         ...
 
 

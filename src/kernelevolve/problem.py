@@ -210,6 +210,11 @@ class Problem:
     hidden: tuple[Workload, ...] = field(default=(), converter=_workloads)
     scalars: tuple[ScalarSpec, ...] = field(default=(), converter=_scalars)
     generate: Generator | None = field(default=None, eq=False)
+    #: Other PyTorch implementations that a user might choose, by name; called as `reference` is. Reports compare with
+    #: the fastest; results are never judged by them.
+    baselines: Mapping[str, Callable[..., torch.Tensor | tuple[torch.Tensor, ...]]] = field(
+        factory=dict, eq=False, hash=False
+    )
     #: Which input distributions make sense here; ``adversarial`` needs a `generate`.
     distributions: tuple[str, ...] = field(default=("normal", "large", "constant"), converter=_names)
     #: Arithmetic operations of one computation, for the roofline.

@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import evolve
 
-from kernelevolve.accelerator import Device, Sample, Source
+from kernelevolve.accelerator import Artifact, Device, Realm, Sample, Source, Target
 from kernelevolve.outcome import DeviceFault
 from kernelevolve.testing.accelerator import ReferenceAccelerator
 from kernelevolve.testing.session import ReferenceSession
@@ -119,3 +119,31 @@ class Rogue(ReferenceAccelerator):
             yield session
         finally:
             session.close()
+
+
+class HostCompiled(Rogue):
+    """Compiles in processes that open no device; the habit is the compiler's."""
+
+    compiles_on_host = True
+
+    def compile(self, plan: Any, target: Target) -> Artifact:
+        kind, _, value = self.habit.partition(":")
+        if kind == "slow-compiler":
+            time.sleep(float(value))
+        elif kind == "crashing-compiler" and value in plan.source:
+            os.abort()
+        artifact = super().compile(plan, target)
+        return evolve(artifact, extra={**artifact.extra, "compiled by": os.getpid()})
+
+
+class Interpreted(HostCompiled):
+    """No clock: sources are run as they are, and compiled beside that."""
+
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(evolve(device, realm=Realm.INTERPRETED) for device in super().devices())
+
+    def interpret(self, plan: Any) -> Artifact:
+        return ReferenceAccelerator.compile(self, plan, self.targets()[0])
+
+    def stand_in(self, target: Target) -> Device:
+        return evolve(self.devices()[0], target=target)

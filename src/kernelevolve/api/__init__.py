@@ -1,11 +1,13 @@
-"""The verbs: evaluate one kernel, evolve a problem's kernel, resume a run."""
+"""The verbs: evaluate one kernel, compile it for targets, evolve a problem's kernel, resume a run."""
 
 from __future__ import annotations
 
 __all__ = [
     "Choice",
+    "Compiled",
     "Evaluated",
     "RunResult",
+    "compile_kernel",
     "confirmation_record",
     "evaluate",
     "evolve",
@@ -14,6 +16,7 @@ __all__ = [
     "resume",
 ]
 
+from kernelevolve.api.compiling import Compiled, compile_kernel
 from kernelevolve.api.records import Choice, Evaluated, RunResult, confirmation_record, result_record
 from kernelevolve.api.settings import remember_resolution
 from kernelevolve.api.verbs import evaluate, evolve, resume

@@ -25,9 +25,12 @@ def finish(evolution: Evolution, reason: str, *, eager: bool) -> RunResult:
     seed = evolution.kernel(0)
     sides = _sides(evolution, seed)
     confirmations: tuple[Confirmation, ...] = ()
+    speedup: float | None
     if evaluator.device.realm.has_clock and evaluator.computes:
         confirmations = _confirm_all(evaluator, list(sides.values()), eager=eager)
     best, speedup = _winner(confirmations) if confirmations else _fittest(evolution, sides)
+    if not evolution.ranked:
+        best, speedup = "seed", None
     return RunResult(
         run=evolution.run.id,
         reason=reason,

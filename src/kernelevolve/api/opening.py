@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "check_language",
     "choose_workloads",
+    "find_target",
     "language_of",
     "open_accelerator",
     "open_problem",
@@ -15,7 +16,7 @@ __all__ = [
 from collections.abc import Sequence
 
 from kernelevolve import registry
-from kernelevolve.accelerator import Accelerator, Device, Realm, Sanitizes, Status
+from kernelevolve.accelerator import Accelerator, Device, Interprets, Realm, Sanitizes, Status, Target
 from kernelevolve.errors import KernelEvolveError, UnknownNameError
 from kernelevolve.evaluation.lint import lint
 from kernelevolve.evolution.proposal import Proposer
@@ -26,8 +27,9 @@ from kernelevolve.problem import Problem, Workload
 def choose_workloads(
     problem: Problem, device: Device, wanted: Sequence[Workload | str] | None = None
 ) -> tuple[Workload, ...]:
-    """What is timed: `wanted`, or those tagged for this kind of device, or the smoke ones.
+    """What is timed: `wanted`; or the first one that is tagged for this kind of device and whose element types it has.
 
+    Where no workload carries the tag, a smoke one.
     Raises `ProblemError` for a workload that does not fit the problem.
     """
     if wanted:
@@ -36,15 +38,36 @@ def choose_workloads(
             problem.check(workload)
         return chosen
     tag = "smoke" if device.realm is not Realm.HARDWARE else "cpu" if device.host_threads else "gpu"
-    return problem.tagged(tag)[:1] or problem.tagged("smoke")[:1] or problem.workloads[:1]
+    for group in (problem.tagged(tag), problem.tagged("smoke"), problem.workloads):
+        fitting = [one for one in group if set(problem.dtypes(one).values()) <= device.dtypes]
+        if fitting:
+            return (fitting[0],)
+    return problem.workloads[:1]  # no type fits: the compiler will say which one the device lacks
 
 
-def open_accelerator(name: str, device: str | None) -> tuple[Accelerator, Device]:
+def open_accelerator(name: str, device: str | None, target: str | None = None) -> tuple[Accelerator, Device]:
+    """The accelerator and the device; with `target`, the interpreter that stands in for a device of that target."""
     made = registry.accelerator(name)
     status = made.probe()
     if status.status is not Status.OK:
         raise KernelEvolveError(f"accelerator {name!r} cannot be used here: {status.message}")
-    return made, registry.find_device(made, device)
+    found = registry.find_device(made, device)
+    if target is None or found.target.name == target:
+        return made, found
+    if found.realm is not Realm.INTERPRETED or not isinstance(made, Interprets):
+        raise KernelEvolveError(
+            f"{found.label} runs code for {found.target.name} only; another target needs the accelerator's interpreter"
+        )
+    return made, made.stand_in(find_target(made, target))
+
+
+def find_target(made: Accelerator, name: str) -> Target:
+    """The target called `name`, or the one that ends so. Raises `UnknownNameError` with the list."""
+    targets = {target.name: target for target in made.targets()}
+    found = targets.get(name) or next((t for full, t in targets.items() if full.endswith(f":{name}")), None)
+    if found is None:
+        raise UnknownNameError("target", name, targets, where=f"accelerator {made.name!r}")
+    return found
 
 
 def open_sanitizer(name: str) -> str:

@@ -51,8 +51,9 @@ class RunResult:
     confirmations: tuple[Confirmation, ...]
     #: The best candidate and configuration for each workload.
     table: tuple[Choice, ...]
-    #: Geometric mean over workloads of the confirmed paired ratios to the seed; 1.0 where the seed itself is best.
-    speedup: float
+    #: Geometric mean over workloads of the confirmed paired ratios to the seed; 1.0 where the seed itself is best; None
+    #: where the device has no clock.
+    speedup: float | None
     evaluations: int
     candidates: int
     outcomes: Mapping[str, int] = field(hash=False)

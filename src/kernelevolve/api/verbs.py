@@ -25,7 +25,7 @@ from kernelevolve.api.opening import (
     open_sanitizer,
 )
 from kernelevolve.api.records import Evaluated, RunResult, result_record
-from kernelevolve.api.settings import default_settings
+from kernelevolve.api.settings import default_settings, within
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.cache import CompileCache
 from kernelevolve.evaluation.confirm import Side, SideError, confirm
@@ -56,9 +56,15 @@ def evaluate(
     workloads: Sequence[Workload | str] | None = None,
     eager: bool = True,
     sanitize: bool = False,
+    target: str | None = None,
     settings: Settings | None = None,
+    run_seconds: float | None = None,
+    compile_seconds: float | None = None,
 ) -> Evaluated:
     """Judge one kernel: gate, compile, check, time, and compare with the problem's seed and with PyTorch eager.
+
+    Where the device is an interpreter, the kernel is compiled for `target` (default: the device's), checked on small
+    cases, and not timed; `run_seconds` and `compile_seconds` replace those limits of `settings`.
 
     With `sanitize` it is checked on the accelerator's sanitizer instead, on small cases, and not timed.
 
@@ -67,17 +73,18 @@ def evaluate(
     """
     if sanitize:
         device, settings = open_sanitizer(accelerator), settings or SANITIZING
-    made, target = open_accelerator(accelerator, device)
-    what = open_problem(problem, target)
+    made, on = open_accelerator(accelerator, device, target)
+    what = open_problem(problem, on)
     parsed = kernel if isinstance(kernel, Kernel) else read_kernel(kernel)
     check_language(parsed, made)
-    timed = choose_workloads(what, target, workloads)
-    with _evaluator(what, made, target, timed, settings) as evaluator:
+    timed = choose_workloads(what, on, workloads)
+    limited = within(settings or default_settings(on), run_seconds, compile_seconds)
+    with _evaluator(what, made, on, timed, limited) as evaluator:
         anchor, seed = _seed_anchor(evaluator, what, parsed)
         chosen = parsed.configuration(configuration)
         evaluation = evaluator.evaluate(parsed, chosen, anchor)
         if evaluation.outcome is not Outcome.CORRECT:
-            return Evaluated(evaluation, what.name, target)
+            return Evaluated(evaluation, what.name, on)
         sides = [*([Side("seed", seed, seed.default)] if seed else []), Side("kernel", parsed, chosen)]
         try:
             confirmations = tuple(
@@ -88,8 +95,8 @@ def evaluate(
             wrong = attrs.evolve(
                 evaluation, outcome=error.outcome, message=error.message, details=error.details, fitness=0.0
             )
-            return Evaluated(wrong, what.name, target)
-        return Evaluated(evaluation, what.name, target, confirmations)
+            return Evaluated(wrong, what.name, on)
+        return Evaluated(evaluation, what.name, on, confirmations)
 
 
 def evolve(
@@ -97,6 +104,7 @@ def evolve(
     accelerator: str = "opencl",
     *,
     device: str | None = None,
+    target: str | None = None,
     budget: Budget | None = None,
     seed: int = 0,
     proposer: str | Proposer = "rewriting",
@@ -111,13 +119,16 @@ def evolve(
 ) -> RunResult:
     """Evolve a kernel for `problem` on `accelerator`, starting from its seed (or `start`), and confirm the best.
 
+    On an interpreter nothing has a time: kernels are compiled (for `target`, default the device's) and checked, and
+    none is preferred.
+
     Everything is kept in `store` (default: the user's) and can be resumed by the run's id. Raises `KernelEvolveError`
     for input that cannot be used.
     """
-    made, target = open_accelerator(accelerator, device)
-    what = open_problem(problem, target)
+    made, on = open_accelerator(accelerator, device, target)
+    what = open_problem(problem, on)
     spoken = start.language if start else language or language_of(what, made)
-    timed = choose_workloads(what, target, workloads)
+    timed = choose_workloads(what, on, workloads)
     limits = budget or Budget(evaluations=150)
     maker = open_proposer(proposer)
     make_policy(policy)  # a name that nothing answers to must not leave a run behind
@@ -127,18 +138,19 @@ def evolve(
                 problem=what.name,
                 fingerprint=what.fingerprint,
                 accelerator=made.name,
-                device=target.name,
+                device=on.name,
                 language=spoken,
                 policy=policy,
                 proposer=proposer if isinstance(proposer, str) else maker.name,
                 seed=seed,
-                description=unstructure(target),
+                description=unstructure(on),
                 budget=budget_record(limits),
                 settings={
                     "problem": _lasting(problem) if isinstance(problem, str) else what.name,
-                    "device": target.index,
+                    "device": on.index,
+                    "target": target,
                     "workloads": [workload.label for workload in timed],
-                    "evaluation": unstructure(settings or default_settings(target)),
+                    "evaluation": unstructure(settings or default_settings(on)),
                     "eager": eager,
                 },
                 toolchain=dict(made.toolchain()),
@@ -147,7 +159,7 @@ def evolve(
         )
         kept.add_event(run.id, EventKind.STARTED)
         add_seed(kept, run.id, start or parse_kernel(what.seeds[spoken], name=f"seed of {what.name}"))
-        return _run(kept, run, what, made, target, limits, maker, observer)
+        return _run(kept, run, what, made, on, limits, maker, observer)
 
 
 def resume(
@@ -166,8 +178,8 @@ def resume(
     """
     with _store(store) as kept:
         record = kept.run(run)
-        made, target = open_accelerator(record.accelerator, str(record.settings["device"]))
-        what = problem or open_problem(str(record.settings["problem"]), target)
+        made, on = open_accelerator(record.accelerator, str(record.settings["device"]), record.settings.get("target"))
+        what = problem or open_problem(str(record.settings["problem"]), on)
         if what.fingerprint != record.fingerprint:
             raise KernelEvolveError(f"run {run}: problem {what.name!r} was declared differently then; start a new run")
         kept.add_event(run, EventKind.RESUMED)
@@ -176,7 +188,7 @@ def resume(
             raise KernelEvolveError(
                 f"run {run} ended before it kept its seed, so there is nothing to resume; start anew"
             )
-        return _run(kept, record, what, made, target, limits, proposer or record.proposer, observer)
+        return _run(kept, record, what, made, on, limits, proposer or record.proposer, observer)
 
 
 def _run(
@@ -199,6 +211,7 @@ def _run(
             operators=maker.operators(problem, run.language),
             fetch=fetcher(store, run.id),
             valid=validity(problem, timed, device.facts),
+            tune=device.realm.has_clock,
         )
         evaluator.warm_up()
         ledger = Ledger.resumed(limits, store.spent(run.id))

@@ -30,6 +30,9 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Accelerator = Annotated[str, typer.Option("--accelerator", "-a", help="See: kernelevolve devices")]
 Device = Annotated[str | None, typer.Option("--device", "-d", help="Index, or part of the name.")]
+TargetName = Annotated[
+    str | None, typer.Option("--target", "-t", help="What an interpreter stands in for, e.g. cuda:sm_100.")
+]
 Workloads = Annotated[
     list[str] | None, typer.Option("--workload", "-w", help="What to time, e.g. rows=4096,cols=1024; repeatable.")
 ]
@@ -88,10 +91,13 @@ def evaluate(
     device: Device = None,
     workload: Workloads = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A tunable: NAME=VALUE; repeatable.")] = None,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds one run may take.")] = 10.0,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.1, help="Seconds one run may take; 10, or 120 in an interpreter.")
+    ] = None,
     compile_timeout: Annotated[
-        float, typer.Option("--compile-timeout", min=0.1, help="Seconds a compile may take.")
-    ] = 30.0,
+        float | None, typer.Option("--compile-timeout", min=0.1, help="Seconds a compile may take; 30.")
+    ] = None,
+    target: TargetName = None,
     sanitize: Annotated[
         bool, typer.Option("--sanitize", help="Check memory accesses and races in a simulator; no times.")
     ] = False,
@@ -109,12 +115,39 @@ def evaluate(
         device,
         workload,
         set_ or [],
+        target=target,
         run_seconds=timeout,
         compile_seconds=compile_timeout,
         sanitize=sanitize,
         eager=eager,
     )
     if not right:
+        raise typer.Exit(Exit.NO)
+
+
+@app.command("compile")
+def compile_(
+    file: Annotated[Path, typer.Argument(help="A kernel file.")],
+    problem: Annotated[str, typer.Option("--problem", "-p", help="A name, or path/to/file.py:name.")],
+    accelerator: Annotated[str, typer.Option("--accelerator", "-a", help="See: kernelevolve devices")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", help="What to compile for; repeatable. All, if left out.")
+    ] = None,
+    workload: Annotated[
+        str | None, typer.Option("--workload", "-w", help="Sizes and types, rows=4096,x:float16")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A tunable: NAME=VALUE; repeatable.")] = None,
+    compile_timeout: Annotated[float, typer.Option("--compile-timeout", min=0.1, help="Seconds each may take.")] = 30.0,
+    save: Annotated[Path | None, typer.Option("--save", help="Keep every stage in this folder.")] = None,
+    json: Json = False,
+) -> None:
+    """Compile one kernel for targets, no device needed: registers, spills, shared memory, occupancy. Runs nothing."""
+    from kernelevolve.cli.compiling import compile_file
+
+    done = compile_file(
+        Output(json=json), file, problem, accelerator, target or [], workload, set_ or [], compile_timeout, save
+    )
+    if not done:
         raise typer.Exit(Exit.NO)
 
 
@@ -127,6 +160,7 @@ def evolve(
     evaluations: Evaluations = None,
     seconds: Seconds = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same recorded times: same run.")] = 0,
+    target: TargetName = None,
     proposer: Annotated[str, typer.Option("--proposer", help="Who proposes kernels.")] = "rewriting",
     policy: Annotated[str, typer.Option("--policy", help="random, greedy, map-elites or mcts.")] = "map-elites",
     start: Annotated[
@@ -145,6 +179,7 @@ def evolve(
         problem,
         accelerator,
         device=device,
+        target=target,
         workloads=workload,
         evaluations=evaluations,
         seconds=seconds,

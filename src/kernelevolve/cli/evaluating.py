@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["evaluate_file", "evaluation_record"]
+__all__ = ["assigned", "evaluate_file", "evaluation_record"]
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +11,6 @@ from typing import Any
 from kernelevolve import api, registry
 from kernelevolve.cli.output import Output, seconds_text
 from kernelevolve.errors import KernelEvolveError
-from kernelevolve.evaluation.isolation import Limits
-from kernelevolve.evaluation.pipeline import Settings
 from kernelevolve.evaluation.wire import unstructure
 from kernelevolve.kernel import Kernel, Value, read_kernel
 
@@ -26,8 +24,9 @@ def evaluate_file(
     workloads: Sequence[str] | None,
     assignments: Sequence[str],
     *,
-    run_seconds: float,
-    compile_seconds: float,
+    target: str | None,
+    run_seconds: float | None,
+    compile_seconds: float | None,
     sanitize: bool,
     eager: bool,
 ) -> bool:
@@ -38,11 +37,13 @@ def evaluate_file(
         registry.problem(problem),
         accelerator,
         device=device,
-        configuration=_assigned(kernel, assignments),
+        configuration=assigned(kernel, assignments),
         workloads=workloads,
         eager=eager,
         sanitize=sanitize,
-        settings=None if sanitize else _settings(run_seconds, compile_seconds),
+        target=target,
+        run_seconds=run_seconds,
+        compile_seconds=compile_seconds,
     )
     record = evaluation_record(found)
     if output.json:
@@ -52,11 +53,8 @@ def evaluate_file(
     return found.evaluation.outcome.right
 
 
-def _settings(run_seconds: float, compile_seconds: float) -> Settings:
-    return Settings(limits=Limits(run_seconds=run_seconds, compile_seconds=compile_seconds))
-
-
-def _assigned(kernel: Kernel, assignments: Sequence[str]) -> dict[str, Value]:
+def assigned(kernel: Kernel, assignments: Sequence[str]) -> dict[str, Value]:
+    """The configuration that ``--set NAME=VALUE`` options ask for. Raises `KernelEvolveError` for another form."""
     values: dict[str, Value] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
@@ -113,7 +111,8 @@ def _print(output: Output, file: Path, record: dict[str, Any]) -> None:
     if checks["planned"]:
         unserved = f", {checks['unserved']} not served by this kernel" if checks["unserved"] else ""
         repeat = "" if checks["deterministic"] else "; bits differ from run to run, within tolerance"
-        output.line(f"  checked on {checks['passed']} of {checks['planned']} secret cases{unserved}{repeat}")
+        skipped = f", {checks['skipped']} left out for time" if checks["skipped"] else ""
+        output.line(f"  checked on {checks['passed']} of {checks['planned']} secret cases{unserved}{skipped}{repeat}")
     if record["time_seconds"]:
         configured = ", ".join(f"{name}={value}" for name, value in record["configuration"].items()) or "no tunables"
         time = seconds_text(record["time_seconds"])

@@ -20,6 +20,7 @@ from kernelevolve.evaluation.confirm import Confirmation
 from kernelevolve.evaluation.measure import Comparison, Verdict
 from kernelevolve.evolution.budget import Budget
 from kernelevolve.kernel import configuration_label, read_kernel, render_kernel
+from kernelevolve.outcome import Outcome
 from kernelevolve.store import Store
 
 
@@ -29,6 +30,7 @@ def evolve_problem(
     accelerator: str,
     *,
     device: str | None,
+    target: str | None,
     workloads: Sequence[str] | None,
     evaluations: int | None,
     seconds: float | None,
@@ -51,6 +53,7 @@ def evolve_problem(
             problem,
             accelerator,
             device=device,
+            target=target,
             budget=_budget(evaluations, seconds) or Budget(evaluations=150),
             seed=seed,
             proposer=proposer,
@@ -138,10 +141,22 @@ def print_result(output: Output, result: api.RunResult, out: Path | None) -> Non
             f"{choice.workload}: candidate {choice.candidate} with {configured} ({choice.speedup:.2f}× the seed)"
         )
     output.line(_fallen(result))
+    if result.speedup is None:
+        output.line(_unmeasured(result))
+        return
     output.line(f"best: candidate {result.best} with {configuration_label(result.configuration) or 'no tunables'}")
     output.line(f"run {result.run}: {result.reason}; {result.evaluations} evaluations in {result.seconds:.0f} s")
     shown = f"kernelevolve show {result.run} --candidate {result.best}"
     output.line(f"look at it: kernelevolve show {result.run}   the kernel: {out or shown}")
+
+
+def _unmeasured(result: api.RunResult) -> str:
+    right = result.outcomes.get("UNMEASURED", 0)
+    return (
+        f"run {result.run}: {result.reason}\n{right} evaluations were right; {result.device.name} has no clock, so no "
+        f"kernel is better than another here.\nlook at them: kernelevolve show {result.run}   measure one where there "
+        f"is a device: kernelevolve evaluate FILE --problem … --accelerator {result.device.accelerator}"
+    )
 
 
 def _confirmation_table(result: api.RunResult, one: Confirmation) -> Table:
@@ -172,8 +187,9 @@ def ratio_text(comparison: Comparison | None) -> str:
 
 
 def _fallen(result: api.RunResult) -> str:
-    right = result.outcomes.get("CORRECT", 0)
-    wrong = ", ".join(f"{n} {o}" for o, n in sorted(result.outcomes.items(), key=lambda i: -i[1]) if o != "CORRECT")
+    right = sum(count for outcome, count in result.outcomes.items() if Outcome(outcome).right)
+    fallen = [(o, n) for o, n in sorted(result.outcomes.items(), key=lambda i: -i[1]) if not Outcome(o).right]
+    wrong = ", ".join(f"{n} {o}" for o, n in fallen)
     stages = ", ".join(f"{count} at {stage}" for stage, count in result.stages.items())
     caught = f"; fell: {stages} ({wrong})" if wrong else "; none fell"
     return f"{result.candidates} candidates, {result.evaluations} evaluations: {right} right{caught}"

@@ -87,6 +87,8 @@ class ProgressDisplay:
 
 
 def _best(progress: Progress) -> str:
+    if progress.best_fitness is None:
+        return "not ranked: this device has no clock"
     if progress.best is None or not progress.best_fitness:
         return "best: none yet"
     return f"best: {progress.best_fitness:.2f}× the seed (candidate {progress.best})"

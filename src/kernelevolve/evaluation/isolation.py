@@ -62,9 +62,9 @@ class Limits:
 
 
 class Worker:
-    """A warm worker on one device; (re)started on demand. Use as a context manager."""
+    """A warm worker on one device, or on none to compile only; (re)started on demand. Use as a context manager."""
 
-    def __init__(self, made: Accelerator, device: Device, *, path: str, limits: Limits | None = None) -> None:
+    def __init__(self, made: Accelerator, device: Device | None, *, path: str, limits: Limits | None = None) -> None:
         self.accelerator, self.device, self.limits = made, device, limits or Limits()
         self._path = path
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,8 +136,8 @@ class Worker:
         from_engine, to_worker = os.pipe()
         from_worker, to_engine = os.pipe()
         command = [sys.executable, "-P", "-m", "kernelevolve.evaluation.worker", "--accelerator", self._path]
-        command += ["--device", str(self.device.index), "--source", str(from_engine), "--sink", str(to_engine)]
-        command += ["--parent", str(os.getpid())]
+        command += ["--source", str(from_engine), "--sink", str(to_engine), "--parent", str(os.getpid())]
+        command += ["--device", str(self.device.index)] if self.device else []
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
                 command,
@@ -160,7 +160,8 @@ class Worker:
         except (EOFError, TimeoutError, WireError):
             tail = self.log_tail()
             self.stop()
-            message = f"no worker could be started on {self.device.label}: {_last_line(tail) or 'it did not answer'}"
+            where = f"on {self.device.label}" if self.device else f"to compile for {self.accelerator.name}"
+            message = f"no worker could be started {where}: {_last_line(tail) or 'it did not answer'}"
             raise DeviceLost(message, log=tail) from None
 
     def _environment(self, folder: Path) -> dict[str, str]:
@@ -171,6 +172,13 @@ class Worker:
         private = {"HOME": str(folder), "TMPDIR": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
         asked: Mapping[str, str] = getattr(self.accelerator, "environment", dict)()
         return {**inherited, **asked, **private, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def kill(self) -> None:
+        """Kill the process, from any thread; whoever waits for its answer learns that it died."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Kill the whole process group and remove its folder; what it was doing is lost, nothing else is."""

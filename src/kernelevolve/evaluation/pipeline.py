@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Anchor", "Evaluator", "Settings"]
 
+import contextlib
 import random
 import time
 from collections import OrderedDict
@@ -17,10 +18,11 @@ from typing import Any, Self
 
 from attrs import evolve, frozen
 
-from kernelevolve.accelerator import Accelerator, Artifact, Device, Realm
+from kernelevolve.accelerator import Accelerator, Artifact, CompilesOnHost, Device, Realm
 from kernelevolve.evaluation.cache import CompileCache
 from kernelevolve.evaluation.casebook import CaseBook, PreparedCase
 from kernelevolve.evaluation.check import check_case, verify
+from kernelevolve.evaluation.compilers import Compilers
 from kernelevolve.evaluation.gate import Gate
 from kernelevolve.evaluation.isolation import Limits, Worker
 from kernelevolve.evaluation.measure import Protocol
@@ -52,6 +54,9 @@ class Settings:
     protocol: Protocol = Protocol()
     #: Bytes of inputs and outputs of one check case, at most.
     check_bytes: int = 16 << 20
+    #: After so many seconds of checking no further case is begun, and the summary says how many were left out; None:
+    #: every case is checked. For interpreters, which take seconds for what a device does in microseconds.
+    check_seconds: float | None = None
 
 
 class Evaluator:
@@ -75,7 +80,13 @@ class Evaluator:
         self.problem, self.device, self.workloads = problem, device, tuple(workloads)
         self.settings = settings or Settings()
         self.worker = Worker(made, device, path=path, limits=self.settings.limits)
-        self.runner = Runner(self.worker, device.target, cache or CompileCache())
+        kept = cache or CompileCache()
+        self.compilers = (
+            Compilers(made, path=path, limits=self.settings.limits, cache=kept)
+            if isinstance(made, CompilesOnHost) and made.compiles_on_host
+            else None
+        )
+        self.runner = Runner(self.worker, device.target, kept, self.compilers)
         self.book = CaseBook(problem, secret, limit_bytes=self.settings.check_bytes, dtypes=device.dtypes)
         self.gate = Gate(problem, device.facts, memory=device.memory.get("global"))
         #: Orders timed launches.
@@ -89,6 +100,27 @@ class Evaluator:
 
     def __exit__(self, *_: object) -> None:
         self.worker.stop()
+        if self.compilers is not None:
+            self.compilers.stop()
+
+    def prefetch(self, kernel: Kernel, configurations: Sequence[Configuration]) -> None:
+        """Begin to compile these configurations beside whatever runs, for all that their evaluation will need.
+
+        Does nothing where the accelerator compiles on the device. What fails here fails again when it is evaluated.
+        """
+        if self.compilers is None:
+            return
+        for configuration in configurations:
+            self.runner.prefetch(self._plans(kernel, configuration))
+
+    def _plans(self, kernel: Kernel, configuration: Configuration) -> list[LaunchPlan]:
+        """What is compiled to time and check a kernel; nothing of what the gate refuses."""
+        cases = [] if self.device.realm is Realm.INTERPRETED else [case.workload for case in self.book.checks()]
+        plans = []
+        for workload in (*self.workloads, *cases):
+            with contextlib.suppress(CandidateError):
+                plans.append(self.gate.plan(kernel, configuration, workload))
+        return plans
 
     def warm_up(self) -> None:
         """Start the worker and compute the oracle before the first candidate, so that neither counts as its time."""
@@ -235,13 +267,19 @@ class _Evaluation:
             self.plans[workload.label] = self.owner.gate.plan(self.kernel, self.configuration, workload)
 
     def _compile(self) -> None:
+        self.owner.prefetch(self.kernel, [self.configuration])
         for plan in self.plans.values():
-            _, self.artifact = self.owner.runner.program(plan)
+            self.artifact = self.owner.runner.compile(plan)
 
     def _check(self) -> None:
         cases = self.owner.book.checks()
         self.checks = CheckSummary(planned=len(cases))
+        limit = self.owner.settings.check_seconds
+        begin = time.monotonic()
         for index, case in enumerate(cases):
+            if limit is not None and time.monotonic() - begin > limit and self.checks.passed:
+                self.checks = evolve(self.checks, skipped=len(cases) - index)
+                return
             try:
                 plan = self.owner.gate.plan(self.kernel, self.configuration, case.workload)
             except ConstraintViolated:  # a specialised kernel: it says itself that it does not serve this size

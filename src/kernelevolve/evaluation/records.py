@@ -52,10 +52,13 @@ class Timing:
 
 @frozen
 class CheckSummary:
-    """What was checked: cases run, cases the kernel does not serve, whether repeated runs gave the same bytes."""
+    """What was checked: cases run, cases the kernel does not serve, cases that there was no time for, and whether
+    repeated runs gave the same bytes.
+    """
 
     passed: int = 0
     unserved: int = 0
+    skipped: int = 0
     planned: int = 0
     deterministic: bool = True
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 __all__ = ["Contestant", "Runner", "Staged"]
 
+import hashlib
+import json
 import random
 import time
 from collections import OrderedDict
@@ -16,8 +18,9 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from kernelevolve.accelerator import Artifact, Sample, Target
+from kernelevolve.accelerator import Artifact, Interprets, Realm, Sample, Target
 from kernelevolve.evaluation.cache import CompileCache, compile_digest
+from kernelevolve.evaluation.compilers import MAX_ARTIFACT, Compilers
 from kernelevolve.evaluation.isolation import Worker
 from kernelevolve.evaluation.measure import shuffled_rounds
 from kernelevolve.evaluation.wire import WireError, finite_seconds, structure, unstructure
@@ -28,8 +31,6 @@ from kernelevolve.plan import LaunchPlan, Role
 GUARD: Final = 8192
 #: Loaded programs the worker keeps; a tuner comes back to few of them.
 _PROGRAMS: Final = 64
-#: Bytes of log and stages an artifact may have.
-_MAX_ARTIFACT: Final = 256 << 20
 #: The poison of timed launches: NaN in every float type, -1 in integers.
 POISON: Final = 0xFF
 
@@ -56,10 +57,13 @@ class Contestant:
 
 
 class Runner:
-    """One worker, and what it holds."""
+    """One worker, and what it holds. With `compilers`, the worker compiles nothing itself."""
 
-    def __init__(self, worker: Worker, target: Target, cache: CompileCache) -> None:
-        self.worker, self.target, self.cache = worker, target, cache
+    def __init__(self, worker: Worker, target: Target, cache: CompileCache, compilers: Compilers | None = None) -> None:
+        self.worker, self.target, self.cache, self.compilers = worker, target, cache, compilers
+        made = worker.accelerator
+        realm = worker.device.realm if worker.device else None
+        self._interprets = made if realm is Realm.INTERPRETED and isinstance(made, Interprets) else None
         self._generation = -1
         self._programs: OrderedDict[str, None] = OrderedDict()
         self._staged: set[str] = set()
@@ -74,31 +78,54 @@ class Runner:
             self._staged.clear()
             self._prepared.clear()
 
-    def program(self, plan: LaunchPlan) -> tuple[str, Artifact]:
-        """Compile (or find in the cache) and load; the worker's name of it, and the artifact.
-
-        Raises what the compile failed with, also when the failure is only remembered.
+    def compile(self, plan: LaunchPlan) -> Artifact:
+        """What the compiler makes of the plan, from the cache or anew. Raises what the compile failed with, also when
+        the failure is only remembered.
         """
+        if self.compilers is not None:
+            return self.compilers.compile(plan, self.target)
+        return self.program(plan)[1]
+
+    def prefetch(self, plans: Iterable[LaunchPlan]) -> None:
+        """Let the compilers begin with these, where there are any; what runs on the device is not disturbed."""
+        if self.compilers is not None:
+            self.compilers.prefetch(plans, self.target)
+
+    def program(self, plan: LaunchPlan) -> tuple[str, Artifact]:
+        """Have the plan's program in the worker; the worker's name of it, and the artifact. Raises as `compile`."""
         self._sync()
-        digest = compile_digest(self.worker.accelerator, plan, self.target)
-        known = self.cache.get(digest)
-        if isinstance(known, CandidateError):
-            raise known
-        if known is None:
-            known = self._compile(digest, plan)
-        elif digest not in self._programs:
-            self._load(digest, known)
+        if self._interprets is not None:
+            artifact = self._interprets.interpret(plan)
+            digest = _identity(artifact)
+            if digest not in self._programs:
+                self._load(digest, artifact)
+        else:
+            digest, artifact = self._compiled(plan)
         self._programs[digest] = None
         self._programs.move_to_end(digest)
         while len(self._programs) > _PROGRAMS:
             oldest, _ = self._programs.popitem(last=False)
             self.worker.request("drop", {"program": oldest})
+        return digest, artifact
+
+    def _compiled(self, plan: LaunchPlan) -> tuple[str, Artifact]:
+        digest = compile_digest(self.worker.accelerator, plan, self.target)
+        if self.compilers is not None:
+            known: Artifact | CandidateError | None = self.compilers.compile(plan, self.target)
+        else:
+            known = self.cache.get(digest)
+        if isinstance(known, CandidateError):
+            raise known
+        if known is None:
+            return digest, self._compile(digest, plan)
+        if digest not in self._programs:
+            self._load(digest, known)
         return digest, known
 
     def _compile(self, digest: str, plan: LaunchPlan) -> Artifact:
         body = {"program": digest, "plan": unstructure(plan), "target": unstructure(self.target)}
         try:
-            answer, blobs = self.worker.request("compile", body, expect=_MAX_ARTIFACT)
+            answer, blobs = self.worker.request("compile", body, expect=MAX_ARTIFACT)
             stages = dict(zip(answer["stages"], blobs, strict=True))
             artifact = Artifact(stages, answer["resources"], answer["toolchain"], answer["log"], answer["extra"])
         except CandidateError as error:
@@ -216,6 +243,12 @@ class Runner:
         if len(samples) != len(turns):
             raise PluginBug(f"{len(turns)} samples were asked for and {len(samples)} came", traceback="")
         return samples, wall
+
+
+def _identity(artifact: Artifact) -> str:
+    """A name for what an interpreter loads: everything that it runs by."""
+    text = json.dumps([sorted(artifact.stages), artifact.extra], sort_keys=True, default=str)
+    return hashlib.sha256(b"\0".join([text.encode(), *artifact.stages.values()])).hexdigest()
 
 
 def _sample(value: Any) -> Sample:

@@ -1,7 +1,7 @@
-"""The worker process: opens one device and runs candidates on it, one request at a time.
+"""The worker process: opens one device and runs candidates on it, or opens none and only compiles them.
 
-It holds no expected values, no seeds and no keys. Everything it answers is checked by the engine. Run as
-``python -m kernelevolve.evaluation.worker``; talks over two inherited pipes.
+One request at a time. It holds no expected values, no seeds and no keys. Everything it answers is checked by the
+engine. Run as ``python -m kernelevolve.evaluation.worker``; talks over two inherited pipes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final
 
@@ -70,6 +70,16 @@ class _Answer:
     attachments: tuple[bytes, ...] = ()
 
 
+class _Compiler:
+    """Answers requests to compile; nothing is loaded."""
+
+    def __init__(self, made: Accelerator) -> None:
+        self.accelerator = made
+
+    def answer(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+        return _safely(body, lambda: _described(_compile(self.accelerator, body)))
+
+
 class _Host:
     """Answers requests on one open session."""
 
@@ -93,17 +103,9 @@ class _Host:
         }
 
     def compile(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
-        plan, target = structure(body["plan"], LaunchPlan), structure(body["target"], Target)
-        artifact = self.accelerator.compile(plan, target)
+        artifact = _compile(self.accelerator, body)
         self.programs[body["program"]] = self.session.load(artifact)
-        described = {
-            "stages": list(artifact.stages),
-            "resources": artifact.resources,
-            "toolchain": dict(artifact.toolchain),
-            "log": artifact.log[-16384:],
-            "extra": artifact.extra,
-        }
-        return _Answer(described, tuple(artifact.stages.values()))
+        return _described(artifact)
 
     def load(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
         artifact = Artifact(
@@ -193,16 +195,35 @@ class _Host:
         return _Answer({})
 
     def answer(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
-        try:
-            return self.operations[body["op"]](body, attachments)
-        except CandidateError as error:
-            return _Answer({"error": error.to_record()})
-        except MemoryError:
-            return _Answer({"error": OutOfMemory("the worker ran out of memory", needed=None, limit=None).to_record()})
-        except Exception as error:  # a plugin may raise anything; the engine must learn of it, not lose its worker
-            trace = traceback.format_exc()[-4000:]
-            bug = PluginBug(f"{type(error).__name__} in {body.get('op')}: {error}", traceback=trace)
-            return _Answer({"error": bug.to_record()})
+        return _safely(body, lambda: self.operations[body["op"]](body, attachments))
+
+
+def _safely(body: Mapping[str, Any], work: Callable[[], _Answer]) -> _Answer:
+    try:
+        return work()
+    except CandidateError as error:
+        return _Answer({"error": error.to_record()})
+    except MemoryError:
+        return _Answer({"error": OutOfMemory("the worker ran out of memory", needed=None, limit=None).to_record()})
+    except Exception as error:  # a plugin may raise anything; the engine must learn of it, not lose its worker
+        trace = traceback.format_exc()[-4000:]
+        bug = PluginBug(f"{type(error).__name__} in {body.get('op')}: {error}", traceback=trace)
+        return _Answer({"error": bug.to_record()})
+
+
+def _compile(made: Accelerator, body: Mapping[str, Any]) -> Artifact:
+    return made.compile(structure(body["plan"], LaunchPlan), structure(body["target"], Target))
+
+
+def _described(artifact: Artifact) -> _Answer:
+    described = {
+        "stages": list(artifact.stages),
+        "resources": artifact.resources,
+        "toolchain": dict(artifact.toolchain),
+        "log": artifact.log[-16384:],
+        "extra": artifact.extra,
+    }
+    return _Answer(described, tuple(artifact.stages.values()))
 
 
 def _mean(parts: Sequence[Sample]) -> Sample:
@@ -271,10 +292,10 @@ def _die_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    """Open the device and serve until the engine closes its pipe."""
+    """Open the device, if one is given, and serve until the engine closes its pipe."""
     parser = argparse.ArgumentParser(prog="kernelevolve-worker")
     parser.add_argument("--accelerator", required=True, help="a registered name, or module:attribute")
-    parser.add_argument("--device", type=int, required=True)
+    parser.add_argument("--device", type=int, help="left out: open none, only compile")
     parser.add_argument("--source", type=int, required=True)
     parser.add_argument("--sink", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
@@ -283,6 +304,10 @@ def main() -> None:
     _limit_resources()
     value = load_path(options.accelerator, "accelerator") if ":" in options.accelerator else None
     made: Accelerator = (value() if isinstance(value, type) else value) if value else accelerator(options.accelerator)
+    if options.device is None:
+        _write(options.sink, Frame({}, nonce=READY))
+        _serve(options.source, options.sink, _Compiler(made).answer)
+        return
     device = next(device for device in made.devices() if device.index == options.device)
     with made.open(device) as session:
         _write(options.sink, Frame({}, nonce=READY))

@@ -51,7 +51,8 @@ class Progress:
     candidates: int
     outcomes: Mapping[str, int] = field(hash=False)
     best: int | None
-    best_fitness: float
+    #: None where the device has no clock.
+    best_fitness: float | None
     remaining: Remaining
     #: Best fitness after each evaluation.
     curve: tuple[float, ...] = field(repr=False, default=())
@@ -79,6 +80,8 @@ class Evolution:
         self.store, self.run, self.problem, self.workloads = store, run, problem, workloads
         self.evaluator, self.proposer, self.search, self.ledger = evaluator, proposer, search, ledger
         self.observer = observer
+        #: Whether times exist here; without them the run collects right kernels and prefers none.
+        self.ranked = evaluator.device.realm.has_clock
         self.anchor: Anchor | None = None
         #: The seed, measured.
         self.baseline: Anchor | None = None
@@ -112,6 +115,8 @@ class Evolution:
 
     def _learn(self, candidate: Candidate, evaluation: Evaluation) -> None:
         fitness = evaluation.fitness or 0.0
+        if not self.ranked:  # right is all that a kernel can be here: one standing for all of them, shown to nobody
+            fitness = float(evaluation.outcome.right)
         cost = evaluation.seconds if self.evaluator.device.realm is Realm.HARDWARE else 1.0
         self.search.evaluated(
             candidate, evaluation.configuration, fitness, descriptor=evaluation.descriptor, seconds=cost
@@ -120,7 +125,8 @@ class Evolution:
         if evaluation.profile.get("anchor"):
             self.anchor = self._anchor_of(evaluation)
             self.baseline = self.baseline or self.anchor
-        self.curve.append(max(fitness, self.curve[-1] if self.curve else 0.0))
+        if self.ranked:
+            self.curve.append(max(fitness, self.curve[-1] if self.curve else 0.0))
 
     def _anchor_of(self, evaluation: Evaluation) -> Anchor:
         seconds = {label: _median(times.seconds) for label, times in evaluation.times.items()}
@@ -305,7 +311,7 @@ class Evolution:
                 candidates=self.candidates,
                 outcomes=dict(self.outcomes),
                 best=best,
-                best_fitness=self.search.best_fitness,
+                best_fitness=self.search.best_fitness if self.ranked else None,
                 remaining=self.ledger.remaining(),
                 curve=tuple(self.curve[-_SHOWN:]),
             )

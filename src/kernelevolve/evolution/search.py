@@ -62,8 +62,11 @@ class Search:
         operators: Sequence[str],
         fetch: Callable[[int], Kernel],
         valid: Callable[[Kernel, Configuration], bool],
+        tune: bool = True,
     ) -> None:
         self.seed, self.policy, self.operators = seed, policy, tuple(operators)
+        #: Whether tunables are searched; pointless where nothing has a time.
+        self.tunes = tune
         self.archive = Archive(fetch)
         self.bandit = Bandit()
         self.tunings = Tunings(self.archive.kernel, valid, seed)
@@ -87,7 +90,7 @@ class Search:
         return self._propose() or self._tune()
 
     def _tune(self) -> Tune | None:
-        found = self.tunings.next(self.best_fitness)
+        found = self.tunings.next(self.best_fitness) if self.tunes else None
         return None if found is None else Tune(*found)
 
     def _propose(self) -> Propose | None:
