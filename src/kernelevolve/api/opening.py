@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from kernelevolve import registry
 from kernelevolve.accelerator import Accelerator, Device, Interprets, Realm, Sanitizes, Status, Target
 from kernelevolve.errors import KernelEvolveError, UnknownNameError
+from kernelevolve.evaluation.casebook import default_workload
 from kernelevolve.evaluation.lint import lint
 from kernelevolve.evolution.proposal import Proposer
 from kernelevolve.kernel import Kernel
@@ -27,22 +28,15 @@ from kernelevolve.problem import Problem, Workload
 def choose_workloads(
     problem: Problem, device: Device, wanted: Sequence[Workload | str] | None = None
 ) -> tuple[Workload, ...]:
-    """What is timed: `wanted`; or the first one that is tagged for this kind of device and whose element types it has.
-
-    Where no workload carries the tag, a smoke one.
+    """What is timed: `wanted`, or the problem's own choice for this kind of device.
     Raises `ProblemError` for a workload that does not fit the problem.
     """
-    if wanted:
-        chosen = tuple(one if isinstance(one, Workload) else Workload.parse(one) for one in wanted)
-        for workload in chosen:
-            problem.check(workload)
-        return chosen
-    tag = "smoke" if device.realm is not Realm.HARDWARE else "cpu" if device.host_threads else "gpu"
-    for group in (problem.tagged(tag), problem.tagged("smoke"), problem.workloads):
-        fitting = [one for one in group if set(problem.dtypes(one).values()) <= device.dtypes]
-        if fitting:
-            return (fitting[0],)
-    return problem.workloads[:1]  # no type fits: the compiler will say which one the device lacks
+    if not wanted:
+        return (default_workload(problem, device),)
+    chosen = tuple(one if isinstance(one, Workload) else Workload.parse(one) for one in wanted)
+    for workload in chosen:
+        problem.check(workload)
+    return chosen
 
 
 def open_accelerator(name: str, device: str | None, target: str | None = None) -> tuple[Accelerator, Device]:

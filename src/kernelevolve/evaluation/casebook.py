@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CaseBook", "PreparedCase"]
+__all__ = ["CaseBook", "PreparedCase", "default_workload"]
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from kernelevolve.accelerator import Device, Realm
 from kernelevolve.evaluation.cases import (
     InputCase,
     case_seed,
@@ -70,6 +71,19 @@ class PreparedCase:
         comparison = compare(got, self.expected, output)
         if not comparison.ok:
             raise wrong_result(comparison, self.expected)
+
+
+def default_workload(problem: Problem, device: Device) -> Workload:
+    """What is timed where nobody says: the first workload tagged for this kind of device whose element types it has.
+
+    Where no workload carries the tag, or none of them fits, a smoke one, or any.
+    """
+    tag = "smoke" if device.realm is not Realm.HARDWARE else "cpu" if device.host_threads else "gpu"
+    for group in (problem.tagged(tag), problem.tagged("smoke"), problem.workloads):
+        fitting = [one for one in group if set(problem.dtypes(one).values()) <= device.dtypes]
+        if fitting:
+            return fitting[0]
+    return problem.workloads[0]  # no type fits: the compiler will say which one the device lacks
 
 
 class CaseBook:

@@ -29,6 +29,7 @@ from attrs import field, frozen
 
 from kernelevolve.errors import ProblemError, suggest
 from kernelevolve.evaluation.correctness import Expected, expect_output, tensor_from_bytes
+from kernelevolve.evaluation.host import on_fastest
 from kernelevolve.problem import InputRequest, Problem, TensorSpec, Workload
 
 #: Bytes of one checking case's tensors: keeps its oracle at tens of milliseconds.
@@ -201,6 +202,11 @@ def expect(case: InputCase, inputs: Mapping[str, torch.Tensor] | None = None) ->
     `inputs` spares making them again. Raises `ProblemError` where the reference does not fit the problem.
     """
     given = make_inputs(case) if inputs is None else inputs
+    size = _nbytes(case.problem, case.workload)
+    return on_fastest(lambda device: _expect(case, {n: t.to(device) for n, t in given.items()}), nbytes=size)
+
+
+def _expect(case: InputCase, given: Mapping[str, torch.Tensor]) -> Expected:
     problem, workload = case.problem, case.workload
     exact = run_reference(problem, workload, _promoted(given, torch.float64))
     native = _native(problem, workload, given)

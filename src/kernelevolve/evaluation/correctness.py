@@ -109,7 +109,7 @@ def expect_output(
     """
     shape = tuple(oracle.shape)
     if not oracle.dtype.is_floating_point:
-        return ExpectedOutput(name, dtype, shape, oracle.reshape(-1).to(torch.int64), None, 0.0, 0.0)
+        return ExpectedOutput(name, dtype, shape, oracle.reshape(-1).to(torch.int64).cpu(), None, 0.0, 0.0)
     oracle = oracle.to(torch.float64)
     kind = torch.finfo(getattr(torch, dtype))
     finite = torch.isfinite(oracle.to(getattr(torch, dtype)))
@@ -120,7 +120,8 @@ def expect_output(
     # The smallest number of the type, or float32's and bfloat16's smallest normal one: devices may flush below it.
     floor = kind.tiny if dtype in ("float32", "bfloat16") else kind.tiny * kind.eps
     slack = scale.mul_(allowed).add_(floor).masked_fill_(~finite, math.nan)
-    return ExpectedOutput(name, dtype, shape, oracle.reshape(-1), slack.reshape(-1), allowed, native_error)
+    values, bounds = oracle.reshape(-1).cpu(), slack.reshape(-1).cpu()
+    return ExpectedOutput(name, dtype, shape, values, bounds, allowed, native_error)
 
 
 def _scale(magnitude: torch.Tensor, finite: torch.Tensor, eps: float) -> torch.Tensor:

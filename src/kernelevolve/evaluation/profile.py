@@ -7,7 +7,7 @@ __all__ = ["describe", "plausibility_floor"]
 from collections.abc import Sequence
 from typing import Any
 
-from kernelevolve.accelerator import Device
+from kernelevolve.accelerator import Device, Realm
 from kernelevolve.evaluation.records import Timing
 from kernelevolve.problem import Problem, Workload
 
@@ -15,13 +15,16 @@ from kernelevolve.problem import Problem, Workload
 def plausibility_floor(problem: Problem, device: Device, workload: Workload) -> float:
     """Seconds below which no kernel can be: ``max(compulsory bytes / peak bandwidth, operations / peak rate)``.
 
-    0 where the device's peaks are unknown. Williams et al., "Roofline", 2009.
+    0 where the device's peaks are unknown. Williams et al., "Roofline", 2009. A discrete device's peak is that of its
+    memory, so what its last cache may hold back of the traffic (written and not yet evicted) is left out.
     """
     if device.peaks is None:
         return 0.0
     floors = [0.0]
     if device.peaks.bytes_per_second:
-        floors.append(problem.compulsory_bytes(workload) / device.peaks.bytes_per_second)
+        discrete = device.realm is Realm.HARDWARE and device.host_threads is None
+        held = device.memory.get("cache", 0) if discrete else 0
+        floors.append(max(0, problem.compulsory_bytes(workload) - held) / device.peaks.bytes_per_second)
     operations = problem.operation_count(workload)
     if operations and device.peaks.operations_per_second:
         floors.append(operations / device.peaks.operations_per_second)

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from kernelevolve import registry
 from kernelevolve.errors import KernelEvolveError
+from kernelevolve.evaluation.casebook import default_workload
 from kernelevolve.evaluation.measure import compare_paired, resolution
 from kernelevolve.evaluation.pipeline import ROTATIONS, Evaluator
 from kernelevolve.evaluation.runner import Contestant, Runner
@@ -57,7 +58,7 @@ def self_test(
     if spoken is None:
         raise KernelEvolveError(f"problem {problem!r} has no seed for {accelerator!r}; nothing to time")
     kernel = parse_kernel(what.seeds[spoken])
-    workload = (what.tagged("cpu") or what.workloads)[0]
+    workload = default_workload(what, target)
 
     def fresh() -> Evaluator:
         path = registry.worker_path(accelerator)

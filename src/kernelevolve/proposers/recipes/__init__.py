@@ -1,4 +1,4 @@
-"""Recipes: kernel skeletons per pattern, which the built-in proposer fills from the parent's own code."""
+"""Recipes: kernel skeletons per pattern, filled from the parent's own code, and kernels written by hand per problem."""
 
 from kernelevolve.proposers.recipes.instantiate import names, propose
 

@@ -13,6 +13,7 @@ from kernelevolve.evolution.proposal import Proposal, ProposalRequest
 from kernelevolve.kernel import Kernel, parse_kernel
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.proposers.recipes import skeleton as skeletons
+from kernelevolve.proposers.recipes import written
 from kernelevolve.proposers.recipes.contraction import contraction_slots
 from kernelevolve.proposers.recipes.elementwise import elementwise_slots
 from kernelevolve.proposers.recipes.entry import Entry, read_entry
@@ -37,7 +38,12 @@ _TRANSFORMS: Final[Mapping[str, Callable[[Entry], Entry]]] = {"reuse": reuse}
 
 
 def names(problem: Problem, language: str) -> tuple[str, ...]:
-    """The recipes that fit the problem's seed in `language`; all of them where there is no seed to ask."""
+    """The recipes that fit the problem's seed in `language`; all of them where there is no seed to ask.
+
+    In the Python languages: the kernels written by hand for the built-in problem of that name.
+    """
+    if language in written.LANGUAGES:
+        return written.names(language, problem.name)
     if language not in LANGUAGES:
         return ()
     if language not in problem.seeds:
@@ -52,6 +58,8 @@ def propose(request: ProposalRequest, name: str) -> Proposal | None:
     None where the recipe fits neither, or where it does not pay on the device. Raises `UnknownNameError` for a name
     that `names` never gives.
     """
+    if request.language in written.LANGUAGES:
+        return _written(request, name)
     if request.language not in LANGUAGES:
         return None
     skeleton = read_skeleton(name)
@@ -63,6 +71,13 @@ def propose(request: ProposalRequest, name: str) -> Proposal | None:
             parents = tuple(parent.candidate for parent in request.parents[:1])
             return Proposal(made, request.operator, parents, note=f"{name} from {origin}: {skeleton.note}")
     return None
+
+
+def _written(request: ProposalRequest, name: str) -> Proposal | None:
+    found = written.read_written(request.language, request.problem.name, name)
+    if not found.suits(request.device.target.name):
+        return None
+    return Proposal(found.kernel, request.operator, (), note=f"{name}, written by hand: {found.note}")
 
 
 def _origins(request: ProposalRequest) -> Iterable[tuple[Kernel, str]]:
