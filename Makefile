@@ -42,7 +42,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[opencl,dev]'
+	$(INSTALL) --editable '.[opencl,triton,numba,dev]'
 	touch $@ $(VENV)/.run
 
 clean:

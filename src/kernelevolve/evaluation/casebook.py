@@ -98,9 +98,8 @@ class CaseBook:
     def checks(self) -> tuple[PreparedCase, ...]:
         """The cases of the correctness check, cheap first; those whose types the device lacks are left out."""
         if self._checks is None:
-            plan = check_plan(self._problem, self._secret, limit_bytes=self._limit_bytes)
-            usable = [case for case in plan if set(self._problem.dtypes(case.workload).values()) <= self._dtypes]
-            self._checks = tuple(PreparedCase(case, f"check{index}") for index, case in enumerate(usable))
+            plan = check_plan(self._problem, self._secret, limit_bytes=self._limit_bytes, dtypes=self._dtypes)
+            self._checks = tuple(PreparedCase(case, f"check{index}") for index, case in enumerate(plan))
         return self._checks
 
     def rotations(self, workload: Workload, count: int) -> tuple[PreparedCase, ...]:

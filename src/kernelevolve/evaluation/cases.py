@@ -21,7 +21,7 @@ __all__ = [
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Final
 
 import torch
@@ -30,7 +30,7 @@ from attrs import field, frozen
 from kernelevolve.errors import ProblemError, suggest
 from kernelevolve.evaluation.correctness import Expected, expect_output, tensor_from_bytes
 from kernelevolve.evaluation.host import on_fastest
-from kernelevolve.problem import InputRequest, Problem, TensorSpec, Workload
+from kernelevolve.problem import DTYPES, InputRequest, Problem, TensorSpec, Workload
 
 #: Bytes of one checking case's tensors: keeps its oracle at tens of milliseconds.
 DEFAULT_LIMIT: Final = 16 * 2**20
@@ -237,16 +237,25 @@ def _native(problem: Problem, workload: Workload, inputs: Mapping[str, torch.Ten
         return run_reference(problem, workload, _promoted(inputs, torch.float32))
 
 
-def check_plan(problem: Problem, rng_seed: int, *, limit_bytes: int = DEFAULT_LIMIT) -> tuple[InputCase, ...]:
+def check_plan(
+    problem: Problem, rng_seed: int, *, limit_bytes: int = DEFAULT_LIMIT, dtypes: Container[str] = tuple(DTYPES)
+) -> tuple[InputCase, ...]:
     """The cases a candidate is checked on, cheap first: smoke workloads, then hidden ones, distributions in rotation.
 
-    Workloads whose tensors exceed `limit_bytes` are left out. The cases are the same for the same `rng_seed`, which is
-    secret. There is always at least one, the smallest visible workload.
+    Workloads whose tensors exceed `limit_bytes`, or have a type that is not among `dtypes`, are left out. The cases are
+    the same for the same `rng_seed`, which is secret. There is always at least one, the smallest visible workload that
+    can be had.
     """
+
+    def computable(one: Workload) -> bool:
+        return all(dtype in dtypes for dtype in problem.dtypes(one).values())
+
     hidden = problem.hidden or derived_workloads(problem, limit_bytes)
-    chosen = [one for one in _unique((*problem.tagged("smoke"), *hidden)) if _nbytes(problem, one) <= limit_bytes]
+    fitting = [one for one in _unique((*problem.tagged("smoke"), *hidden)) if computable(one)]
+    chosen = [one for one in fitting if _nbytes(problem, one) <= limit_bytes]
     if not chosen:
-        chosen = [min(problem.workloads, key=lambda one: _nbytes(problem, one))]
+        visible = [one for one in problem.workloads if computable(one)] or problem.workloads
+        chosen = [min(visible, key=lambda one: _nbytes(problem, one))]
     pairs = list(_rotated(problem, chosen))
     pairs += list(_more(problem, chosen, pairs))
     pairs.sort(key=lambda pair: _nbytes(problem, pair[0]))

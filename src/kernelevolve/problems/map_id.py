@@ -73,6 +73,8 @@ problem = Problem(
         "count=7,size=2",
         "count=1021,size=1",
         "count=1,size=4097",
+        "count=31,size=33",
+        "count=37,size=5",
         "count=255,size=3",
         "count=4099,size=1023",
         "count=10007,size=1025",
@@ -80,7 +82,7 @@ problem = Problem(
         "count=8191,size=65537",
     ),
     operations=f"count*({STEPS})",
-    seeds={"opencl": seed("map_id.cl")},
+    seeds={"opencl": seed("map_id.cl"), "triton": seed("triton/map_id.py"), "numba": seed("numba/map_id.py")},
     pattern="search",
     description="index[i] = j with table[j] == values[i], or -1 where there is none; table is strictly increasing",
 )

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 __all__ = ["problem"]
 
+from typing import Final
+
 import torch
 
 from kernelevolve.problem import Problem, TensorSpec, Workload
 from kernelevolve.problems.seeds import seed
+
+_FP16: Final = "a:float16,b:float16,c:float16"
+_BF16: Final = "a:bfloat16,b:bfloat16,c:bfloat16"
 
 
 def _reference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -22,8 +27,10 @@ problem = Problem(
     reference=_reference,
     workloads=(
         Workload.parse("m=64,n=64,k=64", ["smoke"]),
-        Workload.parse("m=512,n=512,k=512", ["cpu", "gpu"]),
-        Workload.parse("m=2048,n=2048,k=2048", ["gpu"]),
+        Workload.parse("m=512,n=512,k=512", ["cpu"]),
+        Workload.parse(f"m=8192,n=8192,k=8192,{_BF16}", ["gpu"]),
+        Workload.parse(f"m=4096,n=4096,k=4096,{_FP16}", ["gpu"]),
+        Workload.parse("m=4096,n=4096,k=4096", ["gpu"]),
     ),
     hidden=(
         "m=1,n=1,k=1",
@@ -35,9 +42,13 @@ problem = Problem(
         "m=131,n=137,k=139",
         "m=2,n=3,k=65537",
         "m=65537,n=3,k=2",
+        f"m=5,n=37,k=18,{_FP16}",
+        f"m=19,n=9,k=33,{_BF16}",
+        f"m=33,n=17,k=1031,{_FP16}",
+        f"m=67,n=129,k=513,{_BF16}",
     ),
     operations="2*m*n*k",
-    seeds={"opencl": seed("matmul.cl")},
+    seeds={"opencl": seed("matmul.cl"), "triton": seed("triton/matmul.py"), "numba": seed("numba/matmul.py")},
     pattern="matmul",
     description="c = a @ b, accumulated in float32 or better",
 )

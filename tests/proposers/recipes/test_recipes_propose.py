@@ -78,8 +78,8 @@ def test_sharing_a_row_among_items_is_proposed_to_discrete_devices_only(problems
 
 
 def test_languages_without_recipes_get_none(problems):
-    assert names(problems["softmax"], "triton") == ()
-    assert propose(request(problems["softmax"], language="triton"), "rows-lanes") is None
+    assert names(problems["softmax"], "reference") == ()
+    assert propose(request(problems["softmax"], language="reference"), "rows-lanes") is None
 
 
 def test_without_a_seed_every_recipe_is_worth_an_attempt(problems):
