@@ -31,7 +31,7 @@ def measure(problem: str, promised: float, *, seed: int = 0) -> Figure:
     right = result.outcomes.get("CORRECT", 0)
     note = f"{interval}, {result.evaluations} evaluations ({right} right), {result.seconds:.0f} s, "
     note += configuration_label(result.configuration)
-    return Figure(f"{problem}: best over seed, PoCL", result.speedup, "x", ">=", promised, note)
+    return Figure(f"{problem}: best over seed, PoCL", result.speedup or 0.0, "x", ">=", promised, note)
 
 
 def figures() -> list[Figure]:

@@ -311,7 +311,7 @@ class Problem:
     def compulsory_bytes(self, workload: Workload) -> int:
         """Bytes that any kernel must move: `traffic`, or every input and output once."""
         if self.traffic is not None:
-            return self.traffic.evaluate(workload.axes)
+            return self.traffic.evaluate(workload.axes, self.dtypes(workload))
         return sum(self.nbytes(spec, workload) for spec in self.tensors)
 
     def operation_count(self, workload: Workload) -> int | None:

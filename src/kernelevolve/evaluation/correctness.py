@@ -29,6 +29,8 @@ LONGEST: Final = 2**16
 #: Elements compared at a time: their float64 fits a second-level cache, and PyTorch computes fewer than 2**15 on one
 #: thread, so that a comparison never waits for a busy core (up to 50 ms for every operation where it did).
 _PIECE: Final = 2**14
+#: The same on a GPU, where a piece only bounds the memory for temporaries.
+_GPU_PIECE: Final = 2**26
 
 
 @frozen(eq=False)
@@ -38,7 +40,7 @@ class ExpectedOutput:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    #: The oracle, flat: float64 for float outputs, int64 for integers and booleans.
+    #: The oracle, flat: float64 for float outputs, int64 for integers and booleans. On the device that computed it.
     values: torch.Tensor = field(repr=False)
     #: Float outputs: the largest permitted difference per element, in the output's own units; NaN where the value is
     #: not finite in the output's type and must match in kind.
@@ -120,8 +122,7 @@ def expect_output(
     # The smallest number of the type, or float32's and bfloat16's smallest normal one: devices may flush below it.
     floor = kind.tiny if dtype in ("float32", "bfloat16") else kind.tiny * kind.eps
     slack = scale.mul_(allowed).add_(floor).masked_fill_(~finite, math.nan)
-    values, bounds = oracle.reshape(-1).cpu(), slack.reshape(-1).cpu()
-    return ExpectedOutput(name, dtype, shape, values, bounds, allowed, native_error)
+    return ExpectedOutput(name, dtype, shape, oracle.reshape(-1), slack.reshape(-1), allowed, native_error)
 
 
 def _scale(magnitude: torch.Tensor, finite: torch.Tensor, eps: float) -> torch.Tensor:
@@ -182,6 +183,7 @@ def _compare_exact(got: bytes | bytearray | memoryview, wanted: ExpectedOutput) 
 
 
 def _compare_float(found: torch.Tensor, wanted: ExpectedOutput, slack: torch.Tensor) -> Comparison:
+    found = found.to(slack.device)
     max_abs, worst = _extremes(found, wanted.values, slack)
     if worst <= 1.0:
         if not _blank(found) or not bool(wanted.values.to(found.dtype).any()):
@@ -208,8 +210,9 @@ def _extremes(found: torch.Tensor, values: torch.Tensor, slack: torch.Tensor) ->
     Runs over pieces whose temporaries stay in the cache.
     """
     differences, shares = [], []
-    for start in range(0, found.numel(), _PIECE):
-        piece = slice(start, start + _PIECE)
+    size = _piece(found)
+    for start in range(0, found.numel(), size):
+        piece = slice(start, start + size)
         difference = torch.sub(found[piece].to(torch.float64), values[piece]).abs_()
         differences.append(difference.max())
         shares.append(difference.div_(slack[piece]).max())
@@ -219,7 +222,12 @@ def _extremes(found: torch.Tensor, values: torch.Tensor, slack: torch.Tensor) ->
 
 
 def _blank(found: torch.Tensor) -> bool:
-    return not any(bool(found[start : start + _PIECE].any()) for start in range(0, found.numel(), _PIECE))
+    size = _piece(found)
+    return not any(bool(found[start : start + size].any()) for start in range(0, found.numel(), size))
+
+
+def _piece(tensor: torch.Tensor) -> int:
+    return _GPU_PIECE if tensor.is_cuda else _PIECE
 
 
 def _same_kind(wide: torch.Tensor, dtype: torch.dtype, wanted: ExpectedOutput, slack: torch.Tensor) -> torch.Tensor:

@@ -85,8 +85,8 @@ problem = Problem(
     ),
     operations="2*rows",  # a minimum and an addition for each new offset
     # Everything is written, and at least one of two neighbouring rows of timed inputs has as many events as the mean,
-    # of which up to the limit are read. Elements count two bytes, the narrowest type: no type is seen here.
-    traffic="2*total + 2*(rows//2*min(total//rows, limit)) + 8*(rows + 1)",
+    # of which up to the limit are read.
+    traffic="(4 - 2*(dtype(values) == 'float16'))*(total + rows//2*min(total//rows, limit)) + 8*(rows + 1)",
     seeds={
         "opencl": seed("batch_event_truncate.cl"),
         "triton": seed("triton/batch_event_truncate.py"),

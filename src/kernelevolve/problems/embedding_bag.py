@@ -72,9 +72,8 @@ problem = Problem(
         "entries=3,dim=65539,bags=2,count=5",
     ),
     operations="count*dim",
-    # The rows that timed inputs look up: each is read at least once, however often it is named. Elements count two
-    # bytes, the narrowest type: no type is seen here.
-    traffic="4*count + 4*(bags + 1) + 2*dim*(min(entries, count) + bags)",
+    # The rows that timed inputs look up: each is read at least once, however often it is named.
+    traffic="4*count + 4*(bags + 1) + (4 - 2*(dtype(table) == 'float16'))*dim*(min(entries, count) + bags)",
     seeds={
         "opencl": seed("embedding_bag.cl"),
         "triton": seed("triton/embedding_bag.py"),
