@@ -7,6 +7,7 @@ __all__ = ["finish"]
 import math
 from collections.abc import Mapping, Sequence
 
+from kernelevolve.api.beside_torch import beside_torch
 from kernelevolve.api.records import Choice, RunResult
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation, Side, SideError, confirm
@@ -19,8 +20,12 @@ from kernelevolve.kernel import Kernel, configuration_label
 FINALISTS = 3
 
 
-def finish(evolution: Evolution, reason: str, *, eager: bool) -> RunResult:
-    """Confirm the fittest candidates against the seed, and say what the run came to."""
+def finish(evolution: Evolution, reason: str, *, eager: bool, reference: str | None = None) -> RunResult:
+    """Confirm the fittest candidates against the seed, and say what the run came to.
+
+    With `eager`, PyTorch is timed too: on the host's processor by `confirm`, on a GPU for the winner and the seed where
+    another process finds the problem by its `reference`.
+    """
     evaluator = evolution.evaluator
     seed = evolution.kernel(0)
     sides = _sides(evolution, seed)
@@ -29,6 +34,12 @@ def finish(evolution: Evolution, reason: str, *, eager: bool) -> RunResult:
     if evaluator.device.realm.has_clock and evaluator.computes:
         confirmations = _confirm_all(evaluator, list(sides.values()), eager=eager)
     best, speedup = _winner(confirmations) if confirmations else _fittest(evolution, sides)
+    if eager and confirmations:
+        shown = [sides[name] for name in dict.fromkeys(("seed", best))]
+        try:
+            confirmations = beside_torch(evaluator, confirmations, shown, reference)
+        except SideError as failed:
+            raise KernelEvolveError(f"{failed.side} failed beside PyTorch: {failed.error.message}") from failed
     if not evolution.ranked:
         best, speedup = "seed", None
     return RunResult(

@@ -14,6 +14,7 @@ import attrs
 from kernelevolve import registry
 from kernelevolve._version import VERSION
 from kernelevolve.accelerator import Accelerator, Device
+from kernelevolve.api.beside_torch import beside_torch
 from kernelevolve.api.finishing import finish
 from kernelevolve.api.opening import (
     check_language,
@@ -90,6 +91,8 @@ def evaluate(
             confirmations = tuple(
                 confirm(evaluator, w, sides, baselines=["seed"] if seed else [], eager=eager) for w in timed
             )
+            if eager:
+                confirmations = beside_torch(evaluator, confirmations, sides, _lasting(problem))
         except SideError as failed:
             error = failed.error
             wrong = attrs.evolve(
@@ -146,7 +149,8 @@ def evolve(
                 description=unstructure(on),
                 budget=budget_record(limits),
                 settings={
-                    "problem": _lasting(problem) if isinstance(problem, str) else what.name,
+                    "problem": _lasting(problem) or what.name,
+                    "reference": _lasting(problem),
                     "device": on.index,
                     "target": target,
                     "workloads": [workload.label for workload in timed],
@@ -229,7 +233,8 @@ def _run(
         evolution.rebuild()
         try:
             reason = evolution.search_until_done()
-            result = finish(evolution, reason, eager=bool(run.settings["eager"]))
+            reference = run.settings.get("reference")
+            result = finish(evolution, reason, eager=bool(run.settings["eager"]), reference=reference)
         except KeyboardInterrupt:
             store.add_event(run.id, EventKind.INTERRUPTED)
             raise
@@ -240,8 +245,10 @@ def _run(
         return result
 
 
-def _lasting(reference: str) -> str:
-    """A problem's reference that holds from any folder: files by their absolute path."""
+def _lasting(reference: Problem | str) -> str | None:
+    """A problem's reference that holds from any folder: files by their absolute path; None for an object."""
+    if isinstance(reference, Problem):
+        return None
     path, colon, name = reference.rpartition(".py")
     return f"{Path(path + colon).resolve()}{name}" if colon else reference
 

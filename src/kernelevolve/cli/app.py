@@ -41,7 +41,7 @@ StoreUrl = Annotated[
 ]
 Evaluations = Annotated[int | None, typer.Option("--evaluations", "-n", min=1, help="Stop after so many evaluations.")]
 Seconds = Annotated[float | None, typer.Option("--seconds", min=1, help="Stop searching after so many seconds.")]
-Eager = Annotated[bool, typer.Option("--eager/--no-eager", help="Compare with PyTorch eager on the CPU.")]
+Eager = Annotated[bool, typer.Option("--eager/--no-eager", help="Compare with PyTorch eager on the same device.")]
 
 
 def _version(value: bool) -> None:  # typer calls it with the option's value

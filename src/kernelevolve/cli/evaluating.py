@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kernelevolve import api, registry
+from kernelevolve import api
 from kernelevolve.cli.output import Output, seconds_text
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.wire import unstructure
@@ -34,7 +34,7 @@ def evaluate_file(
     kernel = read_kernel(file)
     found = api.evaluate(
         kernel,
-        registry.problem(problem),
+        problem,
         accelerator,
         device=device,
         configuration=assigned(kernel, assignments),
