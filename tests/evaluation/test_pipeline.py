@@ -129,3 +129,18 @@ def test_keys_in_the_environment_do_not_reach_the_worker(monkeypatch: pytest.Mon
         opened.worker.start()
         assert opened.worker.pid is not None
         assert "planted-secret" not in " ".join(psutil.Process(opened.worker.pid).environ().values())
+
+
+def test_a_candidate_that_serves_no_hidden_size_is_checked_on_what_it_serves(evaluator: Evaluator) -> None:
+    rows, cols = WORKLOAD.axes["rows"], WORKLOAD.axes["cols"]
+    header = f'# language = "reference"\n# when = "rows == {rows} and cols == {cols}"'
+    right = evaluator.evaluate(parse_kernel(samples.GOOD.replace('# language = "reference"', header)))
+    assert right.outcome is Outcome.CORRECT
+    assert right.checks.passed >= 3
+    # Right for the inputs that are timed, and for no other kind of them.
+    tuned_to_normal = samples.GOOD.replace('# language = "reference"', header).replace(
+        "2 * x[row : row + cols] + 1", "np.clip(2 * x[row : row + cols] + 1, -50, 50)"
+    )
+    wrong = evaluator.evaluate(parse_kernel(tuned_to_normal))
+    assert wrong.outcome is Outcome.WRONG_RESULT
+    assert "large" in wrong.message

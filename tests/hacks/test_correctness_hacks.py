@@ -221,7 +221,7 @@ def test_b17_outputs_are_bytes_that_the_engine_reads_itself(affine_evaluator: Ev
     handle = contestant.handle(0)
     outputs = affine_evaluator.runner.read(handle, contestant.plan, [Role.OUTPUT], guards=False)
     affine_evaluator.runner.leave(contestant)
-    assert (type(outputs["y"]), len(outputs["y"])) == (bytes, 512 * 64 * 4)
+    assert (type(outputs["y"]), len(outputs["y"])) == (bytearray, 512 * 64 * 4)
 
 
 def test_b12_skipping_rows_is_wrong_for_sums_too(judge_sums: Judge) -> None:

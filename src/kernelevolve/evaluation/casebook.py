@@ -18,6 +18,7 @@ from kernelevolve.evaluation.cases import (
     expect,
     make_inputs,
     run_reference,
+    shrunk_workloads,
     tensor_bytes,
 )
 from kernelevolve.evaluation.correctness import Expected, compare, wrong_result
@@ -66,7 +67,7 @@ class PreparedCase:
         """The oracle with its bounds."""
         return expect(self.case, self.inputs)
 
-    def check(self, output: str, got: bytes) -> None:
+    def check(self, output: str, got: bytes | bytearray | memoryview) -> None:
         """Raise `WrongResult` unless `got` is right."""
         comparison = compare(got, self.expected, output)
         if not comparison.ok:
@@ -94,6 +95,7 @@ class CaseBook:
         self._limit_bytes, self._dtypes = limit_bytes, frozenset(dtypes)
         self._checks: tuple[PreparedCase, ...] | None = None
         self._rotations: dict[tuple[str, int], PreparedCase] = {}
+        self._like: dict[str, tuple[PreparedCase, ...]] = {}
 
     def checks(self) -> tuple[PreparedCase, ...]:
         """The cases of the correctness check, cheap first; those whose types the device lacks are left out."""
@@ -105,6 +107,21 @@ class CaseBook:
     def rotations(self, workload: Workload, count: int) -> tuple[PreparedCase, ...]:
         """`count` sets of inputs for timed launches on `workload`."""
         return tuple(self._rotation(workload, index) for index in range(count))
+
+    def like(self, workload: Workload) -> tuple[PreparedCase, ...]:
+        """Cases for kernels that serve little more than `workload`: its sizes shrunk, with every kind of inputs.
+
+        Where it cannot be shrunk, at its own size.
+        """
+        if workload.label not in self._like:
+            sizes = shrunk_workloads(self._problem, workload, self._limit_bytes) or (workload,)
+            cases = [
+                InputCase(self._problem, one, kind, case_seed(self._secret, "like", one.label, kind))
+                for one in sizes
+                for kind in self._problem.distributions
+            ]
+            self._like[workload.label] = tuple(PreparedCase(case, f"like/{case.seed:x}") for case in cases)
+        return self._like[workload.label]
 
     def _rotation(self, workload: Workload, index: int) -> PreparedCase:
         key = (workload.label, index)

@@ -15,6 +15,7 @@ __all__ = [
     "expect",
     "make_inputs",
     "run_reference",
+    "shrunk_workloads",
     "tensor_bytes",
     "tensor_from_bytes",
 ]
@@ -304,6 +305,25 @@ def derived_workloads(problem: Problem, limit_bytes: int = DEFAULT_LIMIT) -> tup
         if fitting:
             return _unique(fitting)[:MOST_DERIVED]
     return ()
+
+
+def shrunk_workloads(problem: Problem, workload: Workload, limit_bytes: int) -> tuple[Workload, ...]:
+    """`workload` with axes halved until it fits: outer axes first, and the longest first.
+
+    Sizes keep what divides them, so that a kernel made for `workload` mostly serves these too.
+    """
+    found = []
+    for outer_first in (True, False):
+        axes = dict(workload.axes)
+        while _nbytes(problem, one := Workload(axes, workload.dtypes)) > limit_bytes:
+            halvable = [axis for axis, size in axes.items() if size > 1 and size % 2 == 0]
+            if not halvable:
+                break
+            chosen = halvable[0] if outer_first else max(halvable, key=lambda axis: axes[axis])
+            axes = {**axes, chosen: axes[chosen] // 2}
+        if _fits(problem, one, limit_bytes):
+            found.append(one)
+    return _unique(found)
 
 
 def _bindings(axes: Sequence[str], unit: int) -> Iterator[dict[str, int]]:

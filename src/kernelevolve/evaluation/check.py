@@ -11,6 +11,8 @@ __all__ = ["check_case", "verify"]
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from kernelevolve.evaluation.casebook import PreparedCase
 from kernelevolve.evaluation.runner import POISON, Runner
 from kernelevolve.outcome import InputModified, Nondeterministic, OutOfBounds, WrongResult
@@ -39,7 +41,7 @@ def check_case(runner: Runner, plan: LaunchPlan, case: PreparedCase, *, repeat: 
         runner.release([handle])
 
 
-def _check_outputs(case: PreparedCase, outputs: Mapping[str, bytes]) -> None:
+def _check_outputs(case: PreparedCase, outputs: Mapping[str, memoryview]) -> None:
     """Compare every output with the oracle. Raises `WrongResult` for the first one that is off."""
     for name, got in outputs.items():
         case.check(name, got)
@@ -54,13 +56,13 @@ def verify(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str) ->
 
 def _read_back(
     runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, pattern: int = POISON
-) -> dict[str, bytes]:
+) -> dict[str, memoryview]:
     """The outputs, once guard zones (poisoned with `pattern`) and inputs are found untouched."""
     everything = runner.read(handle, plan, Role, guards=True)
-    outputs: dict[str, bytes] = {}
+    outputs: dict[str, memoryview] = {}
     for buffer in plan.buffers:
-        payload = _inside(everything[buffer.name], buffer, pattern, case)
-        if buffer.role is Role.INPUT and payload != case.staged.inputs[buffer.name]:
+        payload = _inside(memoryview(everything[buffer.name]), buffer, pattern, case)
+        if buffer.role is Role.INPUT and not _same(payload, case.staged.inputs[buffer.name]):
             label = case.label
             raise InputModified(
                 f"input {buffer.name!r} was changed by the kernel ({label})", input=buffer.name, workload=label
@@ -70,7 +72,12 @@ def _read_back(
     return outputs
 
 
-def _inside(raw: bytes, buffer: PlannedBuffer, pattern: int, case: PreparedCase) -> bytes:
+def _same(left: bytes | memoryview, right: bytes | memoryview) -> bool:
+    """Whether all bytes are equal; a memoryview's own comparison takes them one by one."""
+    return np.array_equal(np.frombuffer(left, np.uint8), np.frombuffer(right, np.uint8))
+
+
+def _inside(raw: memoryview, buffer: PlannedBuffer, pattern: int, case: PreparedCase) -> memoryview:
     """The payload. Raises `OutOfBounds` where a guard zone lost its pattern."""
     guard = (len(raw) - buffer.nbytes) // 2
     end = guard + buffer.nbytes
@@ -85,16 +92,16 @@ def _inside(raw: bytes, buffer: PlannedBuffer, pattern: int, case: PreparedCase)
     return raw[guard:end]
 
 
-def _repeat(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, first: Mapping[str, bytes]) -> bool:
+def _repeat(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, first: Mapping[str, memoryview]) -> bool:
     second = _again(runner, plan, case, handle, OTHER_POISON)
-    if second == first:
+    if all(_same(second[name], first[name]) for name in first):
         return True
     try:
         _check_outputs(case, second)
     except WrongResult as wrong:
         third = _again(runner, plan, case, handle, POISON)
         output = wrong.details.get("output")
-        if third == first:
+        if all(_same(third[name], first[name]) for name in first):
             message = (
                 f"output {output!r} depends on memory that the kernel never wrote, or that lies outside its buffers: "
                 f"it changes with what lay there before ({case.label})"
@@ -105,7 +112,7 @@ def _repeat(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, f
     return False
 
 
-def _again(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, pattern: int) -> dict[str, bytes]:
+def _again(runner: Runner, plan: LaunchPlan, case: PreparedCase, handle: str, pattern: int) -> dict[str, memoryview]:
     runner.reset(handle, pattern)
     runner.launch(handle)
     return _read_back(runner, plan, case, handle, pattern)

@@ -79,7 +79,7 @@ class Compilers:
         try:
             body = {"plan": unstructure(plan), "target": unstructure(target)}
             answer, blobs = worker.request("compile", body, expect=MAX_ARTIFACT)
-            stages = dict(zip(answer["stages"], blobs, strict=True))
+            stages = {name: bytes(blob) for name, blob in zip(answer["stages"], blobs, strict=True)}
             result = Artifact(stages, answer["resources"], answer["toolchain"], answer["log"], answer["extra"])
         except CandidateError as error:
             result = error

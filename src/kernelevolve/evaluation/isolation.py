@@ -10,6 +10,7 @@ from __future__ import annotations
 __all__ = ["Limits", "Worker"]
 
 import contextlib
+import fcntl
 import os
 import secrets
 import select
@@ -92,7 +93,7 @@ class Worker:
         *,
         seconds: float | None = None,
         expect: int = 0,
-    ) -> tuple[dict[str, Any], list[bytes]]:
+    ) -> tuple[dict[str, Any], list[bytearray]]:
         """Send one request and wait for its answer.
 
         `seconds` bounds the wait; `expect` is how many bytes of attachments the answer may have. Raises the
@@ -135,6 +136,8 @@ class Worker:
         self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         from_engine, to_worker = os.pipe()
         from_worker, to_engine = os.pipe()
+        for pipe in (to_worker, to_engine):
+            _widen(pipe)
         command = [sys.executable, "-P", "-m", "kernelevolve.evaluation.worker", "--accelerator", self._path]
         command += ["--source", str(from_engine), "--sink", str(to_engine), "--parent", str(os.getpid())]
         command += ["--device", str(self.device.index)] if self.device else []
@@ -227,7 +230,7 @@ class Worker:
                 self._wait(self._sink, deadline, writing=True)
                 sent += os.write(self._sink, view[sent : sent + _READ])
 
-    def _receive(self, nonce: str, deadline: float, expect: int) -> tuple[dict[str, Any], list[bytes]]:
+    def _receive(self, nonce: str, deadline: float, expect: int) -> tuple[dict[str, Any], list[bytearray]]:
         length = HEADER.unpack(self._read(HEADER.size, deadline))[0]
         if length > MAX_JSON:
             raise WireError(f"an answer of {length} bytes; at most {MAX_JSON} are allowed")
@@ -236,7 +239,7 @@ class Worker:
             raise WireError("an answer to something that was not asked")
         return document["body"], [self._read(size, deadline) for size in sizes_of(document, expect)]
 
-    def _read(self, size: int, deadline: float) -> bytes:
+    def _read(self, size: int, deadline: float) -> bytearray:
         data = bytearray(size)
         view, got = memoryview(data), 0
         while got < size:
@@ -245,7 +248,7 @@ class Worker:
             if count == 0:
                 raise EOFError
             got += count
-        return bytes(data)
+        return data
 
     def _wait(self, descriptor: int, deadline: float, *, writing: bool) -> None:
         while True:
@@ -269,6 +272,13 @@ class Worker:
             self.stop()
             limit = self.limits.memory
             raise OutOfMemory(f"the worker used {used} bytes; its limit is {limit}", needed=used, limit=limit)
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold as much as Linux grants: 64 KiB at a time, large outputs wait for two processes to take turns."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: slower, and nothing else
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _READ)
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

@@ -39,6 +39,10 @@ from kernelevolve.problem import Problem, Workload
 ROTATIONS = 2
 #: Check cases up to this size run twice: large ones cost most of a check and show nothing that these do not.
 REPEATED_BYTES = 1 << 20
+#: A kernel that serves fewer of the hidden cases is checked on sizes that it does serve as well.
+FEWEST_SERVED = 4
+#: Timed workloads up to this size are verified on every set of inputs after each screen, larger ones on one of them.
+VERIFIED_BYTES = 64 << 20
 
 
 #: What a candidate may suffer from memory that an earlier one corrupted or kept in the same process: such a failure
@@ -190,8 +194,14 @@ class Evaluator:
             self.runner.leave(contestant)
 
     def verify(self, contestant: Contestant, workload: Workload) -> None:
-        """Judge what the last timed launches left. Raises `WrongResult`, `InputModified` or `OutOfBounds`."""
-        for rotation, case in enumerate(self.book.rotations(workload, ROTATIONS) if self.computes else ()):
+        """Judge what the last timed launches left. Raises `WrongResult`, `InputModified` or `OutOfBounds`.
+
+        Of large workloads one set of inputs is judged, and which one nobody knows before; the confirmation judges all.
+        """
+        cases = list(enumerate(self.book.rotations(workload, ROTATIONS) if self.computes else ()))
+        if cases and cases[0][1].nbytes > VERIFIED_BYTES:
+            cases = [self.rng.choice(cases)]
+        for rotation, case in cases:
             verify(self.runner, contestant.plan, case, contestant.handle(rotation))
 
 
@@ -285,10 +295,33 @@ class _Evaluation:
             except ConstraintViolated:  # a specialised kernel: it says itself that it does not serve this size
                 self.checks = evolve(self.checks, unserved=self.checks.unserved + 1)
                 continue
-            same = check_case(self.owner.runner, plan, case, repeat=self._repeats(index, case))
-            self.checks = evolve(
-                self.checks, passed=self.checks.passed + 1, deterministic=self.checks.deterministic and same
-            )
+            self._check_case(plan, case, repeat=self._repeats(index, case))
+        if self.checks.passed < FEWEST_SERVED and not self.checks.skipped:
+            self._check_served_sizes()
+
+    def _check_case(self, plan: LaunchPlan, case: PreparedCase, *, repeat: bool) -> None:
+        same = check_case(self.owner.runner, plan, case, repeat=repeat)
+        deterministic = self.checks.deterministic and same
+        self.checks = evolve(self.checks, passed=self.checks.passed + 1, deterministic=deterministic)
+
+    def _check_served_sizes(self) -> None:
+        """A kernel that serves hardly any of the hidden sizes is checked where it does serve, on every kind of inputs.
+
+        The last resort are the timed sizes themselves, so that nothing is ever called right unchecked.
+        """
+        book, before = self.owner.book, self.checks.passed
+        for workload in self.owner.workloads:
+            for case in book.like(workload):
+                with contextlib.suppress(ConstraintViolated):
+                    self._check_further(self.owner.gate.plan(self.kernel, self.configuration, case.workload), case)
+        if self.checks.passed == before:
+            for workload in self.owner.workloads:
+                for case in book.rotations(workload, ROTATIONS):
+                    self._check_further(self.plans[workload.label], case)
+
+    def _check_further(self, plan: LaunchPlan, case: PreparedCase) -> None:
+        self.checks = evolve(self.checks, planned=self.checks.planned + 1)
+        self._check_case(plan, case, repeat=case.nbytes <= REPEATED_BYTES)
 
     def _repeats(self, index: int, case: PreparedCase) -> bool:
         """Run twice: the first case, and every small one with odd sizes (where remainders live)."""

@@ -126,7 +126,7 @@ class Runner:
         body = {"program": digest, "plan": unstructure(plan), "target": unstructure(self.target)}
         try:
             answer, blobs = self.worker.request("compile", body, expect=MAX_ARTIFACT)
-            stages = dict(zip(answer["stages"], blobs, strict=True))
+            stages = {name: bytes(blob) for name, blob in zip(answer["stages"], blobs, strict=True)}
             artifact = Artifact(stages, answer["resources"], answer["toolchain"], answer["log"], answer["extra"])
         except CandidateError as error:
             self.cache.put(digest, error)
@@ -168,7 +168,7 @@ class Runner:
         """Run the plan once and wait. Raises `RunTimeout`, `DeviceFault` and the like."""
         self.worker.request("launch", {"handle": handle})
 
-    def read(self, handle: str, plan: LaunchPlan, roles: Iterable[Role], *, guards: bool) -> dict[str, bytes]:
+    def read(self, handle: str, plan: LaunchPlan, roles: Iterable[Role], *, guards: bool) -> dict[str, bytearray]:
         """The contents of the plan's buffers of these roles; with `guards`, front guard + payload + back guard."""
         wanted = set(roles)
         buffers = [buffer for buffer in plan.buffers if buffer.role in wanted]

@@ -63,7 +63,7 @@ def encode(frame: Frame, attachments: Sequence[memoryview | bytes] = ()) -> list
     return [memoryview(HEADER.pack(len(text)) + text), *views]
 
 
-def header(text: bytes) -> dict[str, Any]:
+def header(text: bytes | bytearray) -> dict[str, Any]:
     """The parsed JSON of a frame. Raises WireError for anything that is not one."""
     try:
         document = json.loads(text)

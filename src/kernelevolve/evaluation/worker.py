@@ -76,7 +76,7 @@ class _Compiler:
     def __init__(self, made: Accelerator) -> None:
         self.accelerator = made
 
-    def answer(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def answer(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         return _safely(body, lambda: _described(_compile(self.accelerator, body)))
 
 
@@ -87,8 +87,8 @@ class _Host:
         self.accelerator, self.session = made, session
         self.programs: dict[str, Any] = {}
         self.prepared: dict[str, _Prepared] = {}
-        self.cases: dict[str, dict[str, bytes]] = {}
-        self.operations: dict[str, Callable[[dict[str, Any], Sequence[bytes]], _Answer]] = {
+        self.cases: dict[str, dict[str, bytes | bytearray]] = {}
+        self.operations: dict[str, Callable[[dict[str, Any], Sequence[bytes | bytearray]], _Answer]] = {
             "compile": self.compile,
             "load": self.load,
             "stage": self.stage,
@@ -102,14 +102,14 @@ class _Host:
             "drop": self.drop,
         }
 
-    def compile(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def compile(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         artifact = _compile(self.accelerator, body)
         self.programs[body["program"]] = self.session.load(artifact)
         return _described(artifact)
 
-    def load(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
+    def load(self, body: dict[str, Any], attachments: Sequence[bytes | bytearray]) -> _Answer:
         artifact = Artifact(
-            stages=dict(zip(body["stages"], attachments, strict=True)),
+            stages={name: bytes(blob) for name, blob in zip(body["stages"], attachments, strict=True)},
             resources=body["resources"],
             toolchain=body["toolchain"],
             log=body["log"],
@@ -118,15 +118,15 @@ class _Host:
         self.programs[body["program"]] = self.session.load(artifact)
         return _Answer({})
 
-    def stage(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
+    def stage(self, body: dict[str, Any], attachments: Sequence[bytes | bytearray]) -> _Answer:
         self.cases[body["case"]] = dict(zip(body["names"], attachments, strict=True))
         return _Answer({})
 
-    def unstage(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def unstage(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         self.cases.pop(body["case"], None)
         return _Answer({})
 
-    def prepare(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def prepare(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         plan = structure(body["plan"], LaunchPlan)
         buffers: dict[str, Buffer] = {}
         try:
@@ -140,7 +140,7 @@ class _Host:
         self.prepared[body["handle"]] = _Prepared(plan, body["case"], buffers, call)
         return _Answer({})
 
-    def reset(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def reset(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         """Poison everything, guard zones included, then write the inputs anew."""
         prepared = self.prepared[body["handle"]]
         inputs = self.cases[prepared.case]
@@ -151,19 +151,19 @@ class _Host:
                 self.session.upload(buffer, memoryview(inputs[planned.name]))
         return _Answer({})
 
-    def launch(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def launch(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         self.session.launch(self.prepared[body["handle"]].call)
         self.session.synchronize()
         return _Answer({})
 
-    def read(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def read(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         """Every buffer asked for, guards first and last; how large the guards came out is the session's business."""
         prepared = self.prepared[body["handle"]]
         names = body["names"]
         data = tuple(self.session.download(prepared.buffers[name], guards=body["guards"]) for name in names)
         return _Answer({}, data)
 
-    def sample(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def sample(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         """Timed samples in the order asked for; caches flushed before each, untimed."""
         flushes = body["flush"] and isinstance(self.session, FlushesCache)
         samples = []
@@ -184,17 +184,17 @@ class _Host:
             if planned.role is not Role.INPUT:
                 self.session.fill(prepared.buffers[planned.name], pattern, guards=False)
 
-    def release(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def release(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         prepared = self.prepared.pop(body["handle"], None)
         for buffer in prepared.buffers.values() if prepared else ():
             self.session.free(buffer)
         return _Answer({})
 
-    def drop(self, body: dict[str, Any], _: Sequence[bytes]) -> _Answer:
+    def drop(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
         self.programs.pop(body["program"], None)
         return _Answer({})
 
-    def answer(self, body: dict[str, Any], attachments: Sequence[bytes]) -> _Answer:
+    def answer(self, body: dict[str, Any], attachments: Sequence[bytes | bytearray]) -> _Answer:
         return _safely(body, lambda: self.operations[body["op"]](body, attachments))
 
 
@@ -242,14 +242,15 @@ def _mean(parts: Sequence[Sample]) -> Sample:
     )
 
 
-def _read_exactly(descriptor: int, size: int) -> bytes:
-    pieces = bytearray()
-    while len(pieces) < size:
-        piece = os.read(descriptor, min(size - len(pieces), 1 << 20))
-        if not piece:
+def _read_exactly(descriptor: int, size: int) -> bytearray:
+    data = bytearray(size)
+    view, got = memoryview(data), 0
+    while got < size:
+        count = os.readv(descriptor, [view[got : got + (1 << 20)]])
+        if count == 0:
             raise EOFError
-        pieces += piece
-    return bytes(pieces)
+        got += count
+    return data
 
 
 def _write(descriptor: int, frame: Frame) -> None:
@@ -259,7 +260,7 @@ def _write(descriptor: int, frame: Frame) -> None:
             sent += os.write(descriptor, view[sent:])
 
 
-def _serve(source: int, sink: int, answer: Callable[[dict[str, Any], Sequence[bytes]], _Answer]) -> None:
+def _serve(source: int, sink: int, answer: Callable[[dict[str, Any], Sequence[bytes | bytearray]], _Answer]) -> None:
     while True:
         try:
             length = HEADER.unpack(_read_exactly(source, HEADER.size))[0]

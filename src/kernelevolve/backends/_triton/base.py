@@ -32,7 +32,7 @@ _PRECISION: Final = re.compile(rb"inputPrecision = (\w+)")
 
 
 class TritonAccelerator(ABC):
-    """An `kernelevolve.accelerator.Accelerator` that compiles on the host and interprets where there is no device."""
+    """A `kernelevolve.accelerator.Accelerator` that compiles on the host and interprets where there is no device."""
 
     api = (1, 0)
     languages = frozenset({"triton"})
@@ -103,6 +103,10 @@ class TritonAccelerator(ABC):
     def devices(self) -> Sequence[Device]:
         """The machine's GPUs, then the interpreter, which says why where there are none."""
         return self._devices(Target(f"{self.platform}:{self.usual}"))
+
+    def sanitizer(self) -> Device:
+        """The interpreter: it finds every access outside a buffer, and races between programs that use no atomics."""
+        return self.devices()[-1]
 
     def stand_in(self, target: Target) -> Device:
         """The interpreter with the facts of a chip of `target`."""

@@ -2,7 +2,7 @@
 
 The interpreter executes a kernel's source with NumPy. Three things are replaced here:
 
-- loads, stores and atomics go through `kernelevolve.backends._triton.memory`, so that a stray access is found;
+- loads, stores and atomics go through `kernelevolve.backends._triton.memory`, where stray accesses and races are found;
 - bfloat16 and float8 values are computed with, and rounded, as numbers (as shipped, their bit patterns are added);
 - ``tl.dot`` of float32 values at TF32 loses the bits that a tensor core drops.
 
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -61,18 +61,31 @@ def install(memory: Memory, vendor: str) -> Any:
     builder = interpreter.interpreter_builder
     builder.__class__ = type("Builder", kinds, {"numbers": numbers, "memory": memory})
     builder.options = interpreter.InterpreterOptions(allowed_dot_input_precisions=PRECISIONS)
-    patch = interpreter._patch_lang_tensor  # noqa: SLF001
-
-    def patch_tensor(tensor: Any, scope: Any) -> None:
-        patch(tensor, scope)
-        # Triton 3.6 makes an int of an array of one element, which NumPy 2.4 refuses.
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
-
-    interpreter._patch_lang_tensor = patch_tensor  # noqa: SLF001
+    _patch_for_good(interpreter)
     real = import_module(f"triton.language.extra.{vendor}.libdevice")
     library = _Library(real, interpreter.interpreter_semantic)
     triton.language.extra.libdevice = sys.modules["triton.language.extra.libdevice"] = library
     return interpreter
+
+
+def _patch_for_good(interpreter: Any) -> None:
+    """Let the language be patched once: as shipped, every call of a jitted function takes half a millisecond for it."""
+    patch, patch_tensor = interpreter._patch_lang, interpreter._patch_lang_tensor  # noqa: SLF001
+    done: set[int] = set()
+    modules = (interpreter.tl, interpreter.tl.core)  # of these, a function's file sees one or both
+
+    def patch_once(function: Any) -> Any:
+        if len(done) < len(modules):
+            patch(function)
+            done.update(id(one) for one in function.__globals__.values() if any(one is module for module in modules))
+        return SimpleNamespace(restore=lambda: None)
+
+    def patch_index(tensor: Any, scope: Any) -> None:
+        patch_tensor(tensor, scope)
+        # Triton 3.6 makes an int of an array of one element, which NumPy 2.4 refuses.
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))
+
+    interpreter._patch_lang, interpreter._patch_lang_tensor = patch_once, patch_index  # noqa: SLF001
 
 
 class _Library(ModuleType):
@@ -201,9 +214,9 @@ class _CheckedMemory(_Builder):  # type: ignore[misc]
     numbers: _Numbers
     memory: Memory
 
-    def _located(self, ptrs: Any, mask: Any, what: str) -> Any:
+    def _located(self, ptrs: Any, mask: Any, what: str, values: Array | None = None) -> Any:
         itemsize = self.numbers.numpy_type(ptrs.get_element_ty()).itemsize
-        real = self.memory.locate(ptrs.data, np.asarray(mask), itemsize, what)
+        real = self.memory.locate(ptrs.data, np.asarray(mask), itemsize, what, values)
         return self.numbers.handle(real, ptrs.dtype)
 
     def create_masked_load(self, ptrs: Any, mask: Any, other: Any, *rest: Any, **named: Any) -> Any:
@@ -211,8 +224,10 @@ class _CheckedMemory(_Builder):  # type: ignore[misc]
         return super().create_masked_load(real, mask, other, *rest, **named)
 
     def create_masked_store(self, ptrs: Any, value: Any, mask: Any, *rest: Any, **named: Any) -> Any:
-        real = self._located(ptrs, mask.data, "store")
-        return super().create_masked_store(real, value, mask, *rest, **named)
+        written = value.data.astype(self.numbers.numpy_type(ptrs.get_element_ty()), copy=False)
+        real = self._located(ptrs, mask.data, "store", written)
+        super().create_masked_store(real, value, mask, *rest, **named)
+        self.memory.stored(ptrs.data, np.asarray(mask.data), written)
 
     def create_atomic_cas(self, ptr: Any, cmp: Any, val: Any, *rest: Any, **named: Any) -> Any:
         everywhere = np.ones_like(ptr.data, dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Captured", "capture"]
+__all__ = ["Captured", "capture", "without_paths"]
 
 import contextlib
 import io

@@ -24,7 +24,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from kernelevolve.accelerator import Target
-from kernelevolve.backends._triton.capture import Captured, capture
+from kernelevolve.backends._triton.capture import Captured, capture, without_paths
 from kernelevolve.backends._triton.failures import explain, printed_error
 from kernelevolve.backends._triton.signature import EntrySignature
 from kernelevolve.backends._triton.sources import load_source
@@ -72,12 +72,21 @@ def gpu_target(target: Target) -> Any:
 
 
 def known_options(target: Target) -> frozenset[str]:
-    """The options that this version of Triton's backend takes for `target`."""
-    from triton.compiler.compiler import make_backend  # noqa: PLC0415
+    """The options that this version of Triton's backend takes for `target`.
 
-    return frozenset(
-        field.name for field in fields(make_backend(gpu_target(target)).parse_options({"enable_fp_fusion": True}))
-    )
+    Raises `ToolchainError` where Triton does not import, `CompileError` where it does not know the target.
+    """
+    try:
+        from triton.compiler.compiler import make_backend  # noqa: PLC0415
+    except ImportError as error:
+        raise ToolchainError(f"triton does not import: {error}", log=str(error)) from None
+    wanted = gpu_target(target)
+    try:
+        options = make_backend(wanted).parse_options({"enable_fp_fusion": True})
+    except Exception as error:
+        message = f"Triton does not know {target.name}: {without_paths(str(error))[:300]}"
+        raise CompileError(message, stage="options", log="", line=None) from None
+    return frozenset(field.name for field in fields(options))
 
 
 def compile_entry(source: str, signature: EntrySignature, target: Target, options: Mapping[str, Any]) -> Compiled:
@@ -89,6 +98,8 @@ def compile_entry(source: str, signature: EntrySignature, target: Target, option
         try:
             with capture() as captured, _isolated(target), load_source(source) as module:
                 kernel = _run(module, signature, target, options)
+        except MemoryError:
+            raise
         except Exception as error:
             raise explain(error, source, captured.text) from None
     stages = {name: _stage(value) for name, value in kernel.asm.items() if name != "source"}

@@ -23,7 +23,8 @@ class Block:
     registers: int
     #: Scalar registers of a wave (AMD).
     scalars: int
-    #: Static and dynamic shared memory, bytes.
+    #: Dynamic shared memory, which Triton's own is, and all of it with what is static; bytes.
+    dynamic: int
     shared: int
 
     @classmethod
@@ -31,7 +32,8 @@ class Block:
         """From Triton's record and the binary's."""
         warps = int(compiled.metadata["num_warps"])  # those that warp specialisation adds included
         threads = warps * int(compiled.metadata["target"].warp_size)
-        return cls(warps, threads, registers, scalars, static + int(compiled.metadata["shared"]))
+        dynamic = int(compiled.metadata["shared"])
+        return cls(warps, threads, registers, scalars, dynamic, static + dynamic)
 
 
 def occupancy_of(entry: str, block: Block, target: Target) -> dict[str, int]:
@@ -39,7 +41,8 @@ def occupancy_of(entry: str, block: Block, target: Target) -> dict[str, int]:
 
     Nothing is said of occupancy for a target that is not in the tables. Raises `ResourceExceeded`.
     """
-    sizes = {"num_warps": block.warps, "threads": block.threads, "local_bytes": block.shared}
+    sizes = {"dynamic_local_bytes": block.dynamic, "local_bytes": block.shared}
+    sizes |= {"num_warps": block.warps, "threads": block.threads}
     try:
         most = limits(target.name)
         full = occupancy(

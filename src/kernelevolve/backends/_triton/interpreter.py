@@ -19,8 +19,9 @@ from attrs import frozen
 from kernelevolve.accelerator import Artifact, Buffer, BufferSpec, Device, Sample
 from kernelevolve.backends._triton.builder import install
 from kernelevolve.backends._triton.memory import InterpretedBuffer, Memory, StrayAccess
-from kernelevolve.backends._triton.sources import innermost_line, load_source, source_name
-from kernelevolve.outcome import DeviceLost, LaunchError, OutOfBounds, OutOfMemory, ToolchainError
+from kernelevolve.backends._triton.races import RaceFound
+from kernelevolve.backends._triton.sources import innermost_line, load_source, may_synchronise, source_name
+from kernelevolve.outcome import DeviceLost, LaunchError, Nondeterministic, OutOfBounds, OutOfMemory, ToolchainError
 from kernelevolve.plan import BufferArgument, PlannedLaunch, ScalarArgument
 
 _SWITCH: Final = "TRITON_INTERPRET"
@@ -35,11 +36,12 @@ class InterpretedProgram:
     source: str
     functions: Mapping[str, Any]
     types: Mapping[str, Mapping[str, str]]
+    synchronises: bool
 
 
 @frozen(eq=False)
 class _Step:
-    """One launch with its arguments in place."""
+    """One launch with its arguments in place. Programs have no order, unless one may wait for another (`ordered`)."""
 
     launch: PlannedLaunch
     function: Any
@@ -55,7 +57,10 @@ def open_interpreter(device: Device) -> Iterator[InterpreterSession]:
     if "triton" in sys.modules and os.environ.get(_SWITCH) != "1":
         raise DeviceLost(f"triton was imported before {_SWITCH}=1 was set; use a process of its own", log="")
     os.environ[_SWITCH] = "1"
-    session = InterpreterSession(device)
+    try:
+        session = InterpreterSession(device)
+    except (ImportError, AttributeError) as error:  # its interface is private, and may be another one day
+        raise DeviceLost(f"Triton's interpreter cannot be used: {error}", log=str(error)) from None
     try:
         yield session
     finally:
@@ -85,7 +90,7 @@ class InterpreterSession:
                 if isinstance(value, self._interpreter.InterpretedFunction):
                     value.rewrite()
         types = {name: entry["types"] for name, entry in artifact.extra["entries"].items()}
-        return InterpretedProgram(source, functions, types)
+        return InterpretedProgram(source, functions, types, may_synchronise(source))
 
     def allocate(self, spec: BufferSpec) -> InterpretedBuffer:
         """One array for guards and payload, at addresses of its own."""
@@ -131,10 +136,8 @@ class InterpreterSession:
             elif isinstance(argument, ScalarArgument):
                 value = argument.value
                 arguments[argument.parameter] = value if kind == "constexpr" else self._scalar(value, kind)
-        # Programs have no order; only one that waits for another, through atomics, must find it done.
-        ordered = "atomic" in program.source or "volatile" in program.source
         function = program.functions[launch.entry]
-        return _Step(launch, function, arguments, own, source_name(program.source), ordered)
+        return _Step(launch, function, arguments, own, source_name(program.source), program.synchronises)
 
     def _scalar(self, value: float, kind: str) -> Any:
         """A value of the language: `kind` is Triton's name of the type (``i32``, ``fp32``, ``*bf16``)."""
@@ -164,7 +167,7 @@ class InterpreterSession:
         if next(self._launches) % 2 and not step.ordered:
             order = itertools.product(*(range(extent - 1, -1, -1) for extent in grid))
         builder = self._interpreter.interpreter_builder
-        self._memory.expose(step.buffers)
+        self._memory.expose(step.buffers, track=not step.ordered)
         function = step.function.rewrite()
         patched = self._interpreter._patch_lang(function)  # noqa: SLF001
         program = (0, 0, 0)
@@ -172,7 +175,7 @@ class InterpreterSession:
             builder.set_grid_dim(*grid)
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                for program in order:
+                for self._memory.program, program in enumerate(order):
                     builder.set_grid_idx(*program)
                     function(**step.arguments)
         except MemoryError:
@@ -196,6 +199,8 @@ def _explain(error: Exception, step: _Step, program: tuple[int, ...]) -> NoRetur
         raise OutOfBounds(
             f"{where}: {root.sentence}", buffer=root.buffer, side=root.side, offset=root.offset, workload=None
         ) from None
+    if isinstance(root, RaceFound):
+        raise Nondeterministic(f"{where}: the program {root.sentence}", output=root.buffer, workload=None) from None
     if isinstance(root, AssertionError) and traceback.extract_tb(root.__traceback__)[-1].name in _ASSERTIONS:
         raise LaunchError(f"{where}: what the kernel asserts does not hold: {root}", code="ASSERT") from None
     text = " ".join(f"{type(root).__name__}: {root}".split())  # values come as whole arrays

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelevolve.accelerator import BufferSpec
+from kernelevolve.backends._triton.races import Tracker
 from kernelevolve.outcome import OutOfMemory
 
 Array = npt.NDArray[Any]
@@ -22,6 +23,8 @@ Array = npt.NDArray[Any]
 #: Log2 of a window's size in bytes; a payload starts in the middle of its window. Leaves 2^24 windows.
 _WINDOW: Final = 40
 _HALF: Final = 1 << (_WINDOW - 1)
+#: Bytes of a launch's buffers up to which races are looked for: it takes eight times as many.
+_MOST_TRACKED: Final = 128 << 20
 #: What `numpy.empty` promises nothing about: alignment of a payload, as GPU allocators give it.
 _ALIGNMENT: Final = 256
 
@@ -64,12 +67,15 @@ class InterpretedBuffer:
 
 
 class Memory:
-    """The buffers of one session, by window. `visible` are those of the launch that runs, by name."""
+    """The buffers of one session, by window; those that the running launch may see, by name; who touched what."""
 
     def __init__(self) -> None:
         self._buffers: dict[int, InterpretedBuffer] = {}
         self._next = 1
         self._visible: dict[int, str] = {}
+        self._trackers: dict[int, Tracker] = {}
+        #: The number of the program that runs.
+        self.program = 0
 
     def allocate(self, spec: BufferSpec) -> InterpretedBuffer:
         """A buffer in a window that was never used before. Contents are noise."""
@@ -82,14 +88,28 @@ class Memory:
         """Give the memory back; its addresses stay invalid for ever."""
         self._buffers.pop(buffer.address >> _WINDOW, None)
 
-    def expose(self, buffers: Mapping[str, InterpretedBuffer]) -> None:
-        """Let the next launch see these, and nothing else."""
+    def expose(self, buffers: Mapping[str, InterpretedBuffer], *, track: bool) -> None:
+        """Let the next launch see these, and nothing else; with `track`, find races between its programs."""
         self._visible = {buffer.address >> _WINDOW: name for name, buffer in buffers.items()}
+        small = sum(buffer.spec.nbytes for buffer in buffers.values()) <= _MOST_TRACKED
+        chosen = buffers if track and small else {}
+        self._trackers = {one.address >> _WINDOW: Tracker(name, one.payload) for name, one in chosen.items()}
 
-    def locate(self, addresses: Array, mask: Array, itemsize: int, what: str) -> Array:
-        """The real addresses of active lanes (`mask`), and 0 for the others. Raises `StrayAccess` for the first stray.
+    def stored(self, addresses: Array, mask: Array, values: Array) -> None:
+        """Look at what the store that was just done left. Raises `RaceFound`."""
+        active = np.broadcast_to(np.asarray(mask, bool), addresses.shape)
+        windows = addresses >> np.uint64(_WINDOW)
+        for window, tracker in self._trackers.items():
+            here = active & (windows == np.uint64(window))
+            if here.any():
+                offsets = (addresses[here] - np.uint64(self._buffers[window].address)).view(np.int64)
+                tracker.stored(offsets, np.broadcast_to(values, addresses.shape)[here])
 
-        `addresses` are unsigned 64-bit, `itemsize` is the size of the elements in bytes.
+    def locate(self, addresses: Array, mask: Array, itemsize: int, what: str, values: Array | None = None) -> Array:
+        """The real addresses of active lanes (`mask`), and 0 for the others.
+
+        `addresses` are unsigned 64-bit, `itemsize` is the size of the elements in bytes; `values` are what a store is
+        about to write. Raises `StrayAccess` for the first stray, or `RaceFound`.
         """
         active = np.broadcast_to(np.asarray(mask, bool), addresses.shape)
         real = np.zeros(addresses.shape, np.uint64)
@@ -103,6 +123,11 @@ class Memory:
                 raise StrayAccess(what, None, "unknown", None, None)
             offsets = (addresses[here] - np.uint64(buffer.address)).view(np.int64)
             self._judge(offsets, itemsize, what, name, buffer)
+            tracker = self._trackers.get(int(window))
+            if tracker is not None and values is not None:
+                tracker.store(offsets, np.broadcast_to(values, addresses.shape)[here], self.program)
+            elif tracker is not None:
+                tracker.load(offsets, itemsize, self.program)
             real[here] = offsets.view(np.uint64) + np.uint64(buffer.payload.ctypes.data)
         return real
 

@@ -61,7 +61,7 @@ class EntrySignature:
     types: Mapping[str, str]
     constants: Mapping[str, int | float]
     #: What the compiler may assume of a parameter, as Triton's attributes.
-    hints: Mapping[str, tuple[tuple[str, int], ...]]
+    hints: dict[str, tuple[tuple[str, int], ...]]
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -82,13 +82,27 @@ def read_signatures(plan: LaunchPlan, *, short_pointers: bool) -> dict[str, Entr
 
     Raises `CompileError` where an argument has no Triton type, or two launches of one entry do not fit one binary.
     """
-    entries = TritonLanguage().entries(plan.source)
+    entries, tree = TritonLanguage().entries(plan.source), ast.parse(plan.source)
     signatures: dict[str, EntrySignature] = {}
     for launch in plan.launches:
         new = _signature(plan, launch, entries[launch.entry], short_pointers=short_pointers)
+        for name in _unspecialised(tree, launch.entry, tuple(new.types)):
+            new.hints.pop(name, None)
         old = signatures.get(launch.entry)
         signatures[launch.entry] = _merged(old, new) if old else new
     return signatures
+
+
+def _unspecialised(tree: ast.Module, entry: str, names: Sequence[str]) -> set[str]:
+    """Parameters that the entry's decorator wants no binaries of their own for, whatever their values."""
+    found: set[str] = set()
+    node = next(one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == entry)
+    for decorator in node.decorator_list:
+        for keyword in decorator.keywords if isinstance(decorator, ast.Call) else ():
+            if keyword.arg in ("do_not_specialize", "do_not_specialize_on_alignment"):
+                listed = ast.literal_eval(keyword.value)
+                found |= {names[one] if isinstance(one, int) else str(one) for one in listed}
+    return found
 
 
 def check_tunables(plan: LaunchPlan) -> None:
@@ -127,7 +141,7 @@ def _type(plan: LaunchPlan, entry: str, parameter: Parameter, argument: Argument
     annotation = parameter.type.strip("\"' ").removeprefix("tl.")
     match argument:
         case BufferArgument(buffer=name):
-            return ("*k" if annotation == "const" else "*") + TYPE_NAMES[plan.buffer(name).dtype]
+            return "*" + TYPE_NAMES[plan.buffer(name).dtype]
         case ScalarArgument(value=value, dtype=dtype):
             if annotation in _ANNOTATIONS:
                 return _ANNOTATIONS[annotation]

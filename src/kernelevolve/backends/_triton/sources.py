@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["innermost_line", "load_source", "source_name"]
+__all__ = ["innermost_line", "load_source", "may_synchronise", "source_name"]
 
+import ast
 import hashlib
 import linecache
 import sys
@@ -17,6 +18,16 @@ from kernelevolve.outcome import CompileError
 def source_name(source: str) -> str:
     """The name that stands for the source's file in locations and tracebacks; the same source has the same name."""
     return f"kernel_{hashlib.sha256(source.encode()).hexdigest()[:12]}.py"
+
+
+def may_synchronise(source: str) -> bool:
+    """Whether programs of one launch may wait for each other: whether anything in the source is atomic or volatile."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("atomic_"):
+            return True
+        if isinstance(node, ast.keyword) and node.arg == "volatile":
+            return True
+    return False
 
 
 @contextmanager
