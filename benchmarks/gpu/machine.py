@@ -27,7 +27,7 @@ _PACKAGES: Final = (
 )  # fmt: skip
 _QUERIED: Final = (
     "name", "driver_version", "memory.total", "clocks.max.sm", "clocks.max.memory", "clocks.sm", "clocks.memory",
-    "power.limit", "temperature.gpu", "persistence_mode", "clocks_throttle_reasons.active",
+    "power.limit", "temperature.gpu", "persistence_mode",
 )  # fmt: skip
 
 

@@ -163,7 +163,7 @@ class Figures:
         return [one for one in self.of_kind("table") if one["accelerator"] == accelerator and one.get("headline")]
 
     def _over_the_suite(self, target: Target) -> Measured:
-        problems = {one["problem"] for one in self.of_kind("table")}
+        problems = {one["problem"] for kind in ("table", "candidates", "evolve") for one in self.of_kind(kind)}
         ratios, failed = {}, False
         for record in self.suite(target.accelerator):
             name = fastest(record)

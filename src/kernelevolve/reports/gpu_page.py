@@ -79,6 +79,15 @@ def _head(figures: Figures) -> str:
     )
 
 
+def _cards(run: Mapping[str, Any]) -> set[str]:
+    """The GPUs that the call's accelerators saw, with the driver's own account of itself."""
+    return {
+        ", ".join(part for part in (device["name"], device["description"].get("driver", "")) if part)
+        for device in run.get("devices", {}).values()
+        if device.get("host_threads") is None
+    }
+
+
 def _machine(figures: Figures) -> str:
     rows: dict[tuple[str, ...], list[str]] = {}
     for run in figures.runs.values():
@@ -87,7 +96,8 @@ def _machine(figures: Figures) -> str:
         card = ", ".join(part for part in (gpu.get("name"), _prefixed("driver ", gpu.get("driver_version"))) if part)
         host = f"{run['cpu']}, {run['cores']} cores, {run['platform']}, Python {run['python']}"
         ours = f"{run['kernelevolve']} ({run['commit'] or 'commit unknown'})"
-        rows.setdefault((card or "no GPU", host, software, ours), []).append(run["when"])
+        card = card or ", ".join(sorted(_cards(run))) or "no GPU"
+        rows.setdefault((card, host, software, ours), []).append(run["when"])
     heading = ["GPU", "host", "software", "kernelevolve", "calls", "from", "to"]
     machines = [[*what, len(when), min(when), max(when)] for what, when in sorted(rows.items())]
     ceilings = [

@@ -1,0 +1,63 @@
+#: note rows whole in registers, read once and written once; weights and bias come from the first-level cache
+#: rank 10
+# /// kernel
+# language = "triton"
+# when = "cols <= 16384"
+# constraints = ["TILE <= 1024 * num_warps", "TILE >= 256 * num_warps"]
+# [tune]
+# TILE = [4096, 8192, 16384]
+# STREAM = [2, 0, 1, 3]
+# num_warps = [4, 8, 16]
+# [[launch]]
+# entry = "layer_norm_tile"
+# grid = ["cdiv(rows, max(1, TILE // next_pow2(cols)))"]
+# [launch.args]
+# ROWS = "max(1, TILE // next_pow2(cols))"
+# WIDTH = "next_pow2(cols)"
+# EXACT = "cols == next_pow2(cols) and rows % max(1, TILE // next_pow2(cols)) == 0"
+# ///
+# STREAM: 1 sends what is read and written out of the caches first, 2 only what is read, so that the last of what is
+# written stays in the second-level cache; 3 asks for that.
+# One pass: 134 MB at 8192 x 4096 in bfloat16, 45 us at 3.0 TB/s. STREAM marks what is used once as first to leave the
+# caches, so that the 16 KB of weights and bias stay; a tile of several rows reads them once for all.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def layer_norm_tile(
+    x,
+    weight,
+    bias,
+    y,
+    rows,
+    cols,
+    eps,
+    ROWS: tl.constexpr,
+    WIDTH: tl.constexpr,
+    EXACT: tl.constexpr,
+    STREAM: tl.constexpr,
+):
+    row = (tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS))[:, None]
+    col = tl.arange(0, WIDTH)[None, :]
+    at = row * cols + col
+    inside = (row < rows) & (col < cols)
+    policy: tl.constexpr = "evict_first" if STREAM else ""
+    kept: tl.constexpr = "evict_last" if STREAM == 3 else ("evict_first" if STREAM == 1 else "")
+    if EXACT:
+        value = tl.load(x + at, eviction_policy=policy)
+        factor, shift = tl.load(weight + col), tl.load(bias + col)
+    else:
+        value = tl.load(x + at, mask=inside, other=0.0, eviction_policy=policy)
+        factor = tl.load(weight + col, mask=col < cols, other=0.0)
+        shift = tl.load(bias + col, mask=col < cols, other=0.0)
+    value = value.to(tl.float32)
+    value -= (tl.sum(value, axis=1) / cols)[:, None]
+    if not EXACT:
+        value = tl.where(col < cols, value, 0.0)
+    scale = 1.0 / tl.sqrt(tl.sum(value * value, axis=1) / cols + eps)
+    result = value * scale[:, None] * factor.to(tl.float32) + shift.to(tl.float32)
+    if EXACT:
+        tl.store(y + at, result.to(y.dtype.element_ty), eviction_policy=kept)
+    else:
+        tl.store(y + at, result.to(y.dtype.element_ty), mask=inside, eviction_policy=kept)

@@ -1,0 +1,46 @@
+#: note a few programs per multiprocessor keep the weights and walk over the rows, each loading its next row early
+#: rank 20
+# /// kernel
+# language = "triton"
+# when = "cols <= 16384"
+# [tune]
+# GROUPS = [4, 3, 7, 2]
+# STREAM = [1, 0]
+# num_warps = [8, 4, 16]
+# [[launch]]
+# entry = "rms_norm_walk"
+# grid = ["min(rows, num_units * GROUPS)"]
+# [launch.args]
+# WIDTH = "next_pow2(cols)"
+# EXACT = "cols == next_pow2(cols)"
+# ///
+# The weights are read once per program and stay in registers; the next row is on its way while the present one is
+# reduced. GROUPS such that few rows are left for the last turn: 8192 rows are 15.5 turns for 4 x 132 programs.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def fetch(x, row, rows, cols, WIDTH: tl.constexpr, EXACT: tl.constexpr, STREAM: tl.constexpr):
+    col = tl.arange(0, WIDTH)
+    limit = tl.where(row < rows, WIDTH if EXACT else cols, 0)
+    policy: tl.constexpr = "evict_first" if STREAM else ""
+    return tl.load(x + row.to(tl.int64) * cols + col, mask=col < limit, other=0.0, eviction_policy=policy)
+
+
+@triton.jit
+def rms_norm_walk(x, weight, y, rows, cols, eps, WIDTH: tl.constexpr, EXACT: tl.constexpr, STREAM: tl.constexpr):
+    first, step = tl.program_id(0), tl.num_programs(0)
+    col = tl.arange(0, WIDTH)
+    limit = WIDTH if EXACT else cols
+    policy: tl.constexpr = "evict_first" if STREAM else ""
+    upcoming = fetch(x, first, rows, cols, WIDTH, EXACT, STREAM)
+    factor = tl.load(weight + col, mask=col < limit, other=0.0)
+    for turn in tl.range(0, rows - first, step):
+        row = first + turn
+        value = upcoming.to(tl.float32)
+        upcoming = fetch(x, row + step, rows, cols, WIDTH, EXACT, STREAM)
+        scale = 1.0 / tl.sqrt(tl.sum(value * value, axis=0) / cols + eps)
+        result = (value * scale * factor.to(tl.float32)).to(y.dtype.element_ty)
+        at = y + row.to(tl.int64) * cols + col
+        tl.store(at, result, mask=col < limit, eviction_policy=policy)
