@@ -65,8 +65,21 @@ def test_there_is_one_operator_for_each_family_and_each_recipe() -> None:
 
 
 def test_other_languages_have_the_operators_that_change_headers_only() -> None:
-    operators = PROPOSER.operators(registry.problem("softmax"), "triton")
+    operators = PROPOSER.operators(registry.problem("softmax"), "reference")
     assert {operator for operator in operators if not operator.startswith("recipe:")} == {"tunables", "recombine"}
+
+
+@pytest.mark.parametrize("language", ["triton", "numba"])
+def test_the_python_languages_have_rewrites_and_kernels_written_by_hand(language: str) -> None:
+    problem = registry.problem("softmax")
+    operators = PROPOSER.operators(problem, language)
+    assert sum(operator.startswith("rewrite:") for operator in operators) >= 10
+    kernel = parse_kernel(problem.seeds[language])
+    made = [
+        PROPOSER.propose(request(problem, [parent(kernel, 1)], operator, 5, language=language))
+        for operator in operators
+    ]
+    assert sum(proposal is not None for proposal in made) >= 8
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,9 +15,9 @@ from kernelevolve.kernel import Configuration, Kernel, parse_kernel
 from kernelevolve.language import Language
 from kernelevolve.outcome import Outcome, Rejected
 from kernelevolve.problem import Problem
+from kernelevolve.proposers.rewriting.catalog import rules
 from kernelevolve.proposers.rewriting.changes import Change, accepted
 from kernelevolve.proposers.rewriting.recombination import recombinations
-from kernelevolve.proposers.rewriting.table import FAMILIES, REWRITES, sites
 from kernelevolve.proposers.rewriting.tunables import LARGEST, tunable_changes
 
 _RECIPES: Final = "kernelevolve.proposers.recipes"
@@ -29,8 +29,7 @@ class RewritingProposer:
     """Rewrites kernels on their syntax tree: no model, no key, and the same proposal for the same request.
 
     Operators: ``rewrite:FAMILY`` (one rewrite), ``compose`` (two or three in a row), ``tunables``, ``recombine``, and
-    ``recipe:NAME`` (a kernel written from a known scheme). Other languages than OpenCL C have those that change headers
-    and recipes.
+    ``recipe:NAME`` (a kernel written from a known scheme, or by hand). A language without rewrites has the others.
     """
 
     name: str = "rewriting"
@@ -38,7 +37,8 @@ class RewritingProposer:
     def operators(self, problem: Problem, language: str) -> tuple[str, ...]:
         """Every operator for `language`; recipes first, since a run tries each operator once before it prefers any."""
         recipes = tuple(f"recipe:{name}" for name in _recipes().names(problem, language))
-        rewrites = (*(f"rewrite:{family}" for family in FAMILIES), "compose") if language == "opencl" else ()
+        known = rules(language)
+        rewrites = (*(f"rewrite:{family}" for family in known.families), "compose") if known else ()
         return (*recipes, *rewrites, "tunables", "recombine")
 
     def propose(self, request: ProposalRequest) -> Proposal | None:
@@ -105,7 +105,9 @@ def _changes(
             yield from _compositions(first.kernel, problem, rng)
         case "tunables":
             largest = request.device.facts.get("max_group_size", LARGEST)
-            found = list(tunable_changes(first.kernel, problem, first.configuration, largest))
+            known = rules(first.kernel.language)
+            found = list(tunable_changes(first.kernel, first.configuration, largest))
+            found += known.promotions(first.kernel, problem) if known else ()
             yield from rng.sample(found, len(found))
         case "recombine" if len(parents) > 1:
             yield from recombinations(first, parents[1], problem, rng)
@@ -113,10 +115,13 @@ def _changes(
 
 def _rewrites(kernel: Kernel, problem: Problem, rng: random.Random, family: str | None = None) -> Iterator[Change]:
     """Every rewrite of the family at every site: a random rewrite first, then a random site of it."""
-    named = [rewrite for rewrite in REWRITES if family in (None, rewrite.family)]
+    known = rules(kernel.language)
+    if known is None:
+        return
+    named = [rewrite for rewrite in known.rewrites if family in (None, rewrite.family)]
     for rewrite in rng.sample(named, len(named)):
         try:
-            places = sites(kernel, problem, rewrite)
+            places = known.sites(kernel, problem, rewrite)
         except Rejected:
             return  # a parent that failed the gate: nothing can be rewritten in it
         for site in rng.sample(places, len(places)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 __all__ = ["recombinations"]
 
 import random
+import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from attrs import evolve
 
@@ -15,36 +16,39 @@ from kernelevolve.kernel import Kernel
 from kernelevolve.languages.opencl_c.gate import function_name
 from kernelevolve.languages.opencl_c.source import parse
 from kernelevolve.problem import Problem
+from kernelevolve.proposers.rewriting.catalog import Rules, rules
 from kernelevolve.proposers.rewriting.changes import Change
-from kernelevolve.proposers.rewriting.table import REWRITES, Rewrite, sites
 from kernelevolve.proposers.rewriting.view import Edit, apply
+from kernelevolve.registry import language
 
 MAX_VALUES: Final = 8
 
 
 def recombinations(one: Parent, other: Parent, problem: Problem, rng: random.Random) -> Iterator[Change]:
     """Every way to give `one` something of `other`, the most promising first."""
+    known = rules(one.kernel.language)
+    if known is not None:
+        yield from _replayed(one.kernel, other.kernel, problem, known, rng)
     if one.kernel.language == "opencl":
-        yield from _replayed(one.kernel, other.kernel, problem, rng)
         yield from _functions(one.kernel, other.kernel)
     yield from _values(one, other)
 
 
 def _words(kernel: Kernel) -> frozenset[str]:
-    return frozenset(token.text for token in parse(kernel.body).tokens if token.kind == "word")
+    return frozenset(re.findall(r"[A-Za-z_]\w*", language(kernel.language).normalize(kernel.body)))
 
 
-def _shows(rewrite: Rewrite, words: frozenset[str]) -> bool:
+def _shows(rewrite: Any, words: frozenset[str]) -> bool:
     return any(word.startswith(mark) for word in words for mark in rewrite.marks)
 
 
-def _replayed(one: Kernel, other: Kernel, problem: Problem, rng: random.Random) -> Iterator[Change]:
+def _replayed(one: Kernel, other: Kernel, problem: Problem, known: Rules, rng: random.Random) -> Iterator[Change]:
     """The rewrites that `other` shows and `one` does not, made in `one`: all of them, then each alone."""
     mine, theirs = _words(one), _words(other)
-    wanted = [rewrite for rewrite in REWRITES if _shows(rewrite, theirs) and not _shows(rewrite, mine)]
+    wanted = [rewrite for rewrite in known.rewrites if _shows(rewrite, theirs) and not _shows(rewrite, mine)]
     kernel, notes = one, []
     for rewrite in wanted:
-        places = sites(kernel, problem, rewrite)
+        places = known.sites(kernel, problem, rewrite)
         if places:
             site = rng.choice(places)
             kernel = site.make()
@@ -52,7 +56,7 @@ def _replayed(one: Kernel, other: Kernel, problem: Problem, rng: random.Random) 
     if len(notes) > 1:
         yield Change(kernel, "as the other parent has: " + "; ".join(notes))
     for rewrite in wanted:
-        places = sites(one, problem, rewrite)
+        places = known.sites(one, problem, rewrite)
         if places:
             site = rng.choice(places)
             yield Change(site.make(), f"as the other parent has: {site.note}")

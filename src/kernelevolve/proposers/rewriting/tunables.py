@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["tunable_changes"]
+__all__ = ["promotions", "tunable_changes"]
 
 import ast
 import re
@@ -27,13 +27,16 @@ _FACTORS: Final = (2.0, 0.5, 4.0, 0.25, 1.5, 0.75)
 _FIXED: Final = "VEC"
 
 
-def tunable_changes(kernel: Kernel, problem: Problem, best: Configuration, largest: int = LARGEST) -> Iterator[Change]:
-    """Every change of the tunables; `best` is the configuration to search around, `largest` the largest group."""
+def tunable_changes(kernel: Kernel, best: Configuration, largest: int = LARGEST) -> Iterator[Change]:
+    """Other values for the tunables; `best` is the configuration to search around, `largest` the largest group."""
     for name, values in kernel.tunables.items():
         yield from _around(kernel, name, values, best.get(name, values[0]), largest)
-    if kernel.language == "opencl":
-        for view in views(kernel, (*problem.axes, *(spec.name for spec in problem.tensors)), problem.axes):
-            yield from _promotions(view)
+
+
+def promotions(kernel: Kernel, problem: Problem) -> Iterator[Change]:
+    """Literals of an OpenCL C kernel that become tunables. Raises `Rejected` where the source cannot be read."""
+    for view in views(kernel, (*problem.axes, *(spec.name for spec in problem.tensors)), problem.axes):
+        yield from _promotions(view)
 
 
 def _around(kernel: Kernel, name: str, values: tuple[Value, ...], best: Value, largest: int) -> Iterator[Change]:

@@ -1,0 +1,153 @@
+"""Rewrites that take work out of loops: loads that are the same each turn, addresses that only move on."""
+
+from __future__ import annotations
+
+__all__ = ["hoist", "walk_pointers"]
+
+from collections.abc import Iterator
+from functools import partial
+
+import libcst as cst
+from attrs import frozen
+
+from kernelevolve.kernel import Kernel
+from kernelevolve.proposers.rewriting.python_edits import Edit, atomic, names_in
+from kernelevolve.proposers.rewriting.python_flow import Definition, Kind
+from kernelevolve.proposers.rewriting.triton_rules.accesses import Access
+from kernelevolve.proposers.rewriting.triton_rules.forms import ONE, ZERO
+from kernelevolve.proposers.rewriting.triton_rules.loops import always_runs, trips
+from kernelevolve.proposers.rewriting.triton_rules.view import Loop, TritonView, is_static
+from kernelevolve.proposers.rewriting.view import Site
+
+_MAX_DEPTH = 12
+
+
+def _outside(view: TritonView, node: cst.BaseExpression, loop: Loop, index: str | None, depth: int = 0) -> str | None:
+    """An expression of a loop's body as code for the place before the loop.
+
+    The body's own variables are written out, and its counter is `index`; None where the value depends on what a turn
+    leaves, or on the counter where `index` is None.
+    """
+    if depth > _MAX_DEPTH:
+        return None
+    edits = []
+    for name in names_in(node):
+        definition = view.flow.of(name)
+        if definition is None or not _is_inside(definition, loop):
+            continue
+        text = index if definition.kind is Kind.INDEX and definition.node is loop.node else None
+        if definition.kind is Kind.VALUE and definition.value is not None:
+            text = _outside(view, definition.value, loop, index, depth + 1)
+        if text is None:
+            return None
+        edits.append(Edit(name, text=text))
+    return (
+        view.changed(node, edits)
+        if edits and not isinstance(node, cst.Name)
+        else edits[0].text
+        if edits
+        else view.text(node)
+    )
+
+
+def _is_inside(definition: Definition, loop: Loop) -> bool:
+    return definition.node is loop.node or loop.node in definition.loops
+
+
+def hoist(view: TritonView) -> Iterator[Site]:
+    """Load before a loop what is the same each turn."""
+    for loop in view.loops:
+        found = [access for access in view.memory.effects(*loop.body).loads if _is_fixed(view, loop, access)]
+        if found:
+            roots = ", ".join(sorted({str(access.root) for access in found}))
+            yield Site(
+                f"load {roots} before the loop over {view.text(loop.stop)[:40]}", partial(_hoisted, view, loop, found)
+            )
+
+
+def _is_fixed(view: TritonView, loop: Loop, access: Access) -> bool:
+    """Whether a load is the same each turn, and may be made where perhaps no turn makes it."""
+    always = True
+    for one in view.around(access.call):
+        if one is loop.node:
+            break
+        if isinstance(one, cst.If) and is_static(view, one):
+            always = False
+        elif isinstance(one, cst.IfExp | cst.If | cst.For | cst.While):
+            return False
+    safe = access.mask is not None or (always and always_runs(view, loop))
+    return safe and view.memory.is_read_only(access.root) and _outside(view, access.call, loop, None) is not None
+
+
+def _hoisted(view: TritonView, loop: Loop, found: list[Access]) -> Kernel:
+    edits, before = [], ""
+    names: dict[str, str] = {}
+    for access in found:
+        text = _outside(view, access.call, loop, None)
+        assert text is not None
+        if text not in names:
+            name = view.fresh(f"{access.root}_kept")
+            while name in names.values():
+                name += "_"
+            names[text] = name
+            before += f"{name} = {text}\n"
+        edits.append(Edit(access.call, text=names[text]))
+    return view.edited([Edit(loop.node, before=before), *edits])
+
+
+@frozen(eq=False)
+class _Walk:
+    """A pointer that moves by the same amount each turn."""
+
+    access: Access
+    #: Where it points in the first turn, and what each turn adds.
+    start: str
+    step: str
+
+
+def walk_pointers(view: TritonView) -> Iterator[Site]:
+    """Pointers that move on each turn, in place of addresses computed each turn."""
+    for loop in view.loops:
+        effects = view.memory.effects(*loop.body)
+        walks = [walk for access in effects.loads if (walk := _walk(view, loop, access)) is not None]
+        if walks and not effects.jumps:
+            roots = ", ".join(sorted({str(walk.access.root) for walk in walks}))
+            note = f"pointers into {roots} that move with the loop over {view.text(loop.stop)[:40]}"
+            yield Site(note, partial(_walked, view, loop, walks))
+
+
+def _walk(view: TritonView, loop: Loop, access: Access) -> _Walk | None:
+    bounds = trips(view, loop)
+    counters = [one for one in view.flow.made[loop.node] if one.kind is Kind.INDEX]
+    if bounds is None or access.address is None or not counters[0].uses or isinstance(access.pointer, cst.Name):
+        return None
+    if view.parents[view.statement(access.call)] is not loop.node.body:
+        return None
+    index = view.indices.form(counters[0].uses[0])
+    parts = None if index is None or index.atom is None else access.address.offset.split(index.atom)
+    if parts is None or parts[0] == ZERO or parts[0].is_tensor or any(leaf.kind != "name" for leaf in parts[0].leaves):
+        return None
+    moved = parts[0] * bounds[2]
+    scale, width = view.form_text(parts[0]), "" if loop.step is None else view.text(loop.step)
+    start = _outside(view, access.pointer, loop, "0" if loop.start is None else atomic(view.text(loop.start)))
+    if scale is None or start is None:
+        return None
+    # In 64 bits: a row of a wide matrix times a block of rows may not fit in 32.
+    wide = [] if parts[0] == ONE else [scale if parts[0].constant is not None else f"tl.cast({scale}, tl.int64)"]
+    step = " * ".join([*wide, *([atomic(width)] if width else [])]) or "1"
+    return _Walk(access, start, str(moved.constant) if moved.constant is not None else step)
+
+
+def _walked(view: TritonView, loop: Loop, walks: list[_Walk]) -> Kernel:
+    edits: list[Edit] = []
+    before, after = "", ""
+    taken: set[str] = set()
+    for walk in walks:
+        name = view.fresh(f"{walk.access.root}_at")
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        before += f"{name} = {walk.start}\n"
+        after += f"{name} += {walk.step}\n"
+        edits.append(Edit(walk.access.pointer, text=name))
+    return view.edited([Edit(loop.node, before=before), Edit(loop.body[-1], after=after), *edits])
