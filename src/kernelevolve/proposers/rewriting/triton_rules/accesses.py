@@ -11,6 +11,7 @@ import libcst as cst
 from attrs import field, frozen
 
 from kernelevolve.proposers.rewriting.python_edits import walk
+from kernelevolve.proposers.rewriting.python_flow import Definition, Kind
 from kernelevolve.proposers.rewriting.triton_rules.calls import argument, call_name, is_pure_call
 from kernelevolve.proposers.rewriting.triton_rules.indices import Address
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @frozen(eq=False)
 class Access:
-    """One ``tl.load`` or ``tl.store``."""
+    """One ``tl.load`` or ``tl.store``; for a load through a descriptor only the buffer is known."""
 
     call: cst.Call = field(repr=False)
     pointer: cst.BaseExpression = field(repr=False)
@@ -92,6 +93,8 @@ class Memory:
                 loads.append(self.access(node))
             elif name == "tl.store":
                 stores.append(self.access(node))
+            elif (described := self._described(node)) is not None:
+                loads.append(described)
             elif not is_pure_call(node):
                 opaque.append(node)
         return Effects(tuple(loads), tuple(stores), tuple(opaque), tuple(jumps))
@@ -119,10 +122,35 @@ class Memory:
             root=address.root if address is not None else None if value is None else value.root,
         )
 
+    def _described(self, call: cst.Call) -> Access | None:
+        """A load through a tensor descriptor that the entry made."""
+        match call.func:
+            case cst.Attribute(value=cst.Name() as holder, attr=cst.Name(value="load")):
+                pass
+            case _:
+                return None
+        if call not in self._known:
+            made = _origin(self.view.flow.of(holder))
+            described = isinstance(made, cst.Call) and call_name(made) == "tl.make_tensor_descriptor"
+            base = argument(made, 0, "base") if isinstance(made, cst.Call) and described else None
+            address = None if base is None else self.view.indices.address(base)
+            if address is None:
+                return None
+            self._known[call] = Access(call, holder, None, root=address.root)
+        return self._known[call]
+
     def is_read_only(self, root: str | None) -> bool:
         """Whether the entry reads a buffer and nothing in it writes that buffer."""
         whole = self.whole
         return root is not None and not whole.opaque and None not in whole.stored and root not in whole.stored
+
+
+def _origin(definition: Definition | None) -> cst.BaseExpression | None:
+    """What a variable was set to, where that is one call however a branch of the compiler's went."""
+    while definition is not None and definition.kind in (Kind.MERGED, Kind.CARRIED):
+        set_to = [one for one in definition.sources if one is not None]
+        definition = set_to[0] if len(set_to) == 1 else None
+    return None if definition is None or definition.kind is not Kind.VALUE else definition.value
 
 
 def _given(node: cst.BaseExpression | None) -> cst.BaseExpression | None:

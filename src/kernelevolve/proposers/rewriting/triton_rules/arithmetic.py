@@ -192,7 +192,8 @@ def rsqrt(view: TritonView) -> Iterator[Site]:
         elif isinstance(holder, cst.Assign) and len(view.flow.made[holder]) == 1:
             uses = view.flow.made[holder][0].uses
             divisions = [_division(view, use) for use in uses]
-            if uses and not view.flow.made[holder][0].into and None not in divisions:
+            leaves = any(one.is_read for one in view.flow.made[holder][0].into)
+            if uses and not leaves and None not in divisions:
                 edits.append(Edit(call.func, text="tl.rsqrt"))
                 edits += [_multiplied(one) for one in divisions if one is not None]
     if edits:

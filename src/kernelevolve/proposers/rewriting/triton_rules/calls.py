@@ -23,8 +23,9 @@ _PURE: Final = (
     | REDUCTIONS
     | words(
         "arange broadcast broadcast_to cast cat constexpr cumprod cumsum dot dot_scaled expand_dims flip full gather"
-        " histogram interleave join max_constancy max_contiguous multiple_of num_programs permute program_id range"
-        " ravel reshape softmax sort split static_range swizzle2d to_tensor trans view zeros zeros_like assume"
+        " histogram interleave join make_tensor_descriptor max_constancy max_contiguous multiple_of num_programs"
+        " permute program_id range ravel reshape softmax sort split static_range swizzle2d to_tensor trans view zeros"
+        " zeros_like assume"
         " static_assert"
     )
 )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 __all__ = ["descriptors"]
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
+import libcst as cst
 from attrs import field, frozen
 
 from kernelevolve.expressions import Expression
 from kernelevolve.kernel import Kernel, Launch
-from kernelevolve.proposers.rewriting.python_edits import Edit, atomic, indented
+from kernelevolve.proposers.rewriting.python_edits import Edit, Statement, atomic, indented
 from kernelevolve.proposers.rewriting.triton_rules.accesses import Access
 from kernelevolve.proposers.rewriting.triton_rules.bounds import header_text
 from kernelevolve.proposers.rewriting.triton_rules.forms import ONE, ZERO, Atom, Form
-from kernelevolve.proposers.rewriting.triton_rules.view import TritonView, tried
+from kernelevolve.proposers.rewriting.triton_rules.view import TritonView, is_static, tried
 from kernelevolve.proposers.rewriting.view import Site
 
 #: Rows of a descriptor's tensor start at multiples of 16 bytes, so of 16 elements of any type.
@@ -42,6 +43,8 @@ class _Tile:
     width: str
     #: Whether the entry takes the tile with its sides swapped.
     is_turned: bool
+    #: The statement of the entry's own list that the load is part of: the descriptor is made before it.
+    place: Statement
     #: What must hold for a descriptor to be allowed, as expressions of the header.
     needs: tuple[str, ...]
 
@@ -126,7 +129,13 @@ def _placed(
         return None
     (row, rows), (col, cols) = bounds
     base = rest - row * stride - col
-    texts = [_code(view, base, wide=True), *(_code(view, form) for form in (rows, stride, row, col))]
+    at = view.statement(access.call)
+    # One that is the same for all programs is made first; another where what says which one has been computed.
+    place = view.body[0] if base == ZERO else next(one for one in (at, *view.around(at)) if one in view.body)
+    assert isinstance(place, Statement)
+    there, here = view.indices.named(place), view.indices.named(at)
+    outside = [_code(view, form, there, wide=form is base) for form in (base, rows, stride)]
+    texts = [*outside, *(_code(view, form, here) for form in (row, col))]
     width = header_text(stride)
     if None in texts or width is None or cols != stride or any(not _has(term, stride) for term in base.terms):
         return None
@@ -144,6 +153,7 @@ def _placed(
         height=sizes[0],
         width=sizes[1],
         is_turned=is_turned,
+        place=place,
         needs=tuple(one for one in (aligned, *needs) if one),
     )
 
@@ -187,11 +197,13 @@ def _is_axis(view: TritonView, atom: Atom) -> bool:
     return atom.kind == "name" and atom.label in view.problem.axes
 
 
-def _code(view: TritonView, form: Form, *, wide: bool = False) -> str | None:
-    """A number as code of the entry, for any place where its loops run; in 64 bits where it is `wide`."""
+def _code(view: TritonView, form: Form, names: Mapping[Form, str], *, wide: bool = False) -> str | None:
+    """A number as code, for a place where variables hold what `names` says; in 64 bits where it is `wide`."""
+    if form in names and not wide:
+        return names[form]
     terms = []
     for atoms, factor in form.terms:
-        texts = [_atom(view, atom) for atom in atoms]
+        texts = [_atom(view, atom, names) for atom in atoms]
         known = [text for text in texts if text is not None]
         if len(known) != len(texts):
             return None
@@ -201,12 +213,15 @@ def _code(view: TritonView, form: Form, *, wide: bool = False) -> str | None:
     return " + ".join(terms) or "0"
 
 
-def _atom(view: TritonView, atom: Atom) -> str | None:
+def _atom(view: TritonView, atom: Atom, names: Mapping[Form, str]) -> str | None:
+    alone = Form((((atom,), 1),))
+    if alone in names:
+        return names[alone]
     if atom.kind == "name":
-        return view.form_text(Form((((atom,), 1),)))
+        return view.form_text(alone)
     if atom.kind in ("pid", "index"):
         return atom.text
-    parts = [_code(view, arg) for arg in atom.args]
+    parts = [_code(view, arg, names) for arg in atom.args]
     if len(parts) != 2 or parts[0] is None or parts[1] is None:
         return None
     if atom.kind in ("//", "%"):
@@ -215,11 +230,22 @@ def _atom(view: TritonView, atom: Atom) -> str | None:
     return f"{functions[atom.kind]}({parts[0]}, {parts[1]})" if atom.kind in functions else None
 
 
+def _whole(view: TritonView, access: Access) -> cst.BaseExpression:
+    """The load, or the choice of the compiler's between it and the same load without a mask."""
+    holder = view.parents[access.call]
+    if isinstance(holder, cst.IfExp) and is_static(view, holder):
+        loads = view.memory.effects(holder).loads
+        calls = {one.call for one in loads}
+        if {holder.body, holder.orelse} == calls and all(one.address == access.address for one in loads):
+            return holder
+    return access.call
+
+
 def _described(view: TritonView, tiles: list[_Tile]) -> Kernel:
     flag = view.fresh("DESCRIPTORS")
     edits: list[Edit] = []
     made: dict[tuple[str, ...], str] = {}
-    before = ""
+    before: dict[Statement, str] = {}
     for tile in tiles:
         key = (str(tile.access.root), tile.base, tile.rows, tile.cols, tile.height, tile.width)
         if key not in made:
@@ -228,14 +254,15 @@ def _described(view: TritonView, tiles: list[_Tile]) -> Kernel:
                 name += "_"
             made[key] = name
             base = f"{tile.access.root} + {tile.base}" if tile.base else str(tile.access.root)
-            before += (
+            before[tile.place] = before.get(tile.place, "") + (
                 f"{name} = tl.make_tensor_descriptor({base}, shape=[{tile.rows}, {tile.cols}], "
                 f"strides=[{tile.cols}, 1], block_shape=[{tile.height}, {tile.width}])\n"
             )
         load = f"{made[key]}.load([{tile.row}, {tile.col}])"
         load = f"tl.trans({load})" if tile.is_turned else load
-        edits.append(Edit(tile.access.call, text=f"{load} if {flag} else {view.text(tile.access.call)}"))
-    edits.append(Edit(view.body[0], before=f"if {flag}:\n{indented(before)}"))
+        node = _whole(view, tile.access)
+        edits.append(Edit(node, text=f"{load} if {flag} else {atomic(view.text(node))}"))
+    edits += [Edit(place, before=f"if {flag}:\n{indented(text)}") for place, text in before.items()]
     condition = " and ".join(dict.fromkeys(text for tile in tiles for text in tile.needs))
 
     def launched(launch: Launch) -> tuple[Launch, ...]:

@@ -34,7 +34,9 @@ class _Plane:
     #: The vector of column indices.
     column: Form
     cols: Form
+    #: How wide blocks are, in the entry's words and in the header's.
     width: str
+    header_width: str
     #: The statements that compute the elements.
     statements: tuple[Statement, ...] = field(repr=False)
     loop: Loop | None = field(repr=False)
@@ -55,9 +57,11 @@ def _plane(view: TritonView) -> _Plane | None:
         atom = grid[1].atom
         if atom is None or atom.kind != "cdiv":
             return None
-        width = view.size_text(atom.args[1])
+        width, header = view.size_text(atom.args[1]), header_text(atom.args[1])
         column = name("1", "pid") * atom.args[1] + _range(atom.args[1])
-        return None if width is None else _Plane(column, atom.args[0], width, view.body, None)
+        if width is None or header is None:
+            return None
+        return _Plane(column, atom.args[0], width, header, view.body, None)
     if len(grid) == 1 and len(view.loops) == 1 and view.body[-1] is view.loops[0].node:
         return _looped(view, view.loops[0])
     return None
@@ -72,11 +76,12 @@ def _looped(view: TritonView, loop: Loop) -> _Plane | None:
     counter = next(one for one in view.flow.made[loop.node] if one.kind is Kind.INDEX)
     if bounds is None or bounds[0] != ZERO or found.reductions or found.steps or found.others or not counter.uses:
         return None
-    index, width = view.indices.form(counter.uses[0]), view.size_text(bounds[2])
-    if index is None or width is None or any(axis != 0 for axis in (view.programs() or {}).values()):
+    index = view.indices.form(counter.uses[0])
+    width, header = view.size_text(bounds[2]), header_text(bounds[2])
+    if index is None or width is None or header is None or any(axis != 0 for axis in (view.programs() or {}).values()):
         return None
     statements = (*view.body[:-1], *loop.body)
-    return _Plane(index + _range(bounds[2]), bounds[1], width, statements, loop)
+    return _Plane(index + _range(bounds[2]), bounds[1], width, header, statements, loop)
 
 
 def is_elementwise(view: TritonView, statement: Statement) -> bool:
@@ -168,7 +173,7 @@ def _flattened(view: TritonView, plane: _Plane) -> Kernel:
     first = f"{index} = tl.program_id(0).to(tl.int64) * {plane.width} + tl.arange(0, {plane.width})\n"
     text = first + f"{inside} = {index} < {total}\n" + view.lines(plane.statements, edits)
     whole = [Edit(view.body[0], text=text), *(Edit(one, text="") for one in view.body[1:])]
-    count = f"cdiv({given[total]}, {plane.width})"
+    count = f"cdiv({given[total]}, {plane.header_width})"
 
     def launched(launch: Launch) -> tuple[Launch, ...]:
         return (view.with_args(evolve(launch, grid=(parse_expression(count),)), given),)

@@ -47,7 +47,8 @@ def caching(view: TritonView) -> Iterator[Site]:
 
 def _has_policy(access: Access) -> bool:
     known = ("eviction_policy", "cache_modifier", "volatile")
-    return any(keyword(access.call, word) is not None for word in known)
+    described = call_name(access.call) not in ("tl.load", "tl.store")
+    return described or any(keyword(access.call, word) is not None for word in known)
 
 
 def pipeline(view: TritonView) -> Iterator[Site]:

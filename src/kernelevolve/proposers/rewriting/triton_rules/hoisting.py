@@ -11,7 +11,7 @@ import libcst as cst
 from attrs import frozen
 
 from kernelevolve.kernel import Kernel
-from kernelevolve.proposers.rewriting.python_edits import Edit, atomic, names_in
+from kernelevolve.proposers.rewriting.python_edits import Edit, atomic, indented, names_in
 from kernelevolve.proposers.rewriting.python_flow import Definition, Kind
 from kernelevolve.proposers.rewriting.triton_rules.accesses import Access
 from kernelevolve.proposers.rewriting.triton_rules.forms import ONE, ZERO
@@ -54,44 +54,81 @@ def _is_inside(definition: Definition, loop: Loop) -> bool:
     return definition.node is loop.node or loop.node in definition.loops
 
 
+@frozen(eq=False)
+class _Fixed:
+    """Loads that are the same each turn of a loop: one, or a choice of the compiler's between two."""
+
+    node: cst.BaseExpression
+    accesses: tuple[Access, ...]
+    #: The branches of the compiler's around it, inside the loop, the outermost first: a test, and which side.
+    branches: tuple[str, ...]
+    #: The load as code for the place before the loop.
+    text: str
+
+
 def hoist(view: TritonView) -> Iterator[Site]:
     """Load before a loop what is the same each turn."""
     for loop in view.loops:
-        found = [access for access in view.memory.effects(*loop.body).loads if _is_fixed(view, loop, access)]
+        found = [one for node in _candidates(view, loop) if (one := _fixed(view, loop, node)) is not None]
         if found:
-            roots = ", ".join(sorted({str(access.root) for access in found}))
-            yield Site(
-                f"load {roots} before the loop over {view.text(loop.stop)[:40]}", partial(_hoisted, view, loop, found)
-            )
+            roots = ", ".join(sorted({str(access.root) for one in found for access in one.accesses}))
+            note = f"load {roots} before the loop over {view.text(loop.stop)[:40]}"
+            yield Site(note, partial(_hoisted, view, loop, found))
 
 
-def _is_fixed(view: TritonView, loop: Loop, access: Access) -> bool:
-    """Whether a load is the same each turn, and may be made where perhaps no turn makes it."""
-    always = True
-    for one in view.around(access.call):
+def _candidates(view: TritonView, loop: Loop) -> Iterator[cst.BaseExpression]:
+    """Loads of the loop's body, and choices that the compiler makes between loads."""
+    chosen: set[cst.CSTNode] = set()
+    for access in view.memory.effects(*loop.body).loads:
+        outer = next((one for one in view.around(access.call) if isinstance(one, cst.IfExp)), None)
+        node = access.call if outer is None else outer
+        if node not in chosen:
+            chosen.add(node)
+            yield node
+
+
+def _fixed(view: TritonView, loop: Loop, node: cst.BaseExpression) -> _Fixed | None:
+    branches: list[str] = []
+    inner: cst.CSTNode = node
+    for one in view.around(node):
         if one is loop.node:
             break
-        if isinstance(one, cst.If) and is_static(view, one):
-            always = False
-        elif isinstance(one, cst.IfExp | cst.If | cst.For | cst.While):
-            return False
-    safe = access.mask is not None or (always and always_runs(view, loop))
-    return safe and view.memory.is_read_only(access.root) and _outside(view, access.call, loop, None) is not None
+        if isinstance(one, cst.If):
+            if not is_static(view, one):
+                return None
+            test = view.text(one.test)
+            branches.insert(0, test if inner is one.body else f"not ({test})")
+        elif isinstance(one, cst.IfExp | cst.For | cst.While):
+            return None
+        inner = one
+    accesses = view.memory.effects(node).loads
+    if isinstance(node, cst.IfExp) and not (is_static(view, node) and {node.body, node.orelse} <= _calls(accesses)):
+        return None
+    safe = all(access.mask is not None for access in accesses) or always_runs(view, loop)
+    fixed = accesses and all(view.memory.is_read_only(access.root) for access in accesses)
+    text = _outside(view, node, loop, None) if safe and fixed else None
+    return None if text is None else _Fixed(node, accesses, tuple(branches), text)
 
 
-def _hoisted(view: TritonView, loop: Loop, found: list[Access]) -> Kernel:
+def _calls(accesses: tuple[Access, ...]) -> set[cst.CSTNode]:
+    return {access.call for access in accesses}
+
+
+def _hoisted(view: TritonView, loop: Loop, found: list[_Fixed]) -> Kernel:
     edits, before = [], ""
-    names: dict[str, str] = {}
-    for access in found:
-        text = _outside(view, access.call, loop, None)
-        assert text is not None
-        if text not in names:
-            name = view.fresh(f"{access.root}_kept")
+    names: dict[tuple[str, tuple[str, ...]], str] = {}
+    for one in found:
+        key = (one.text, one.branches)
+        if key not in names:
+            name = view.fresh(f"{one.accesses[0].root}_kept")
             while name in names.values():
                 name += "_"
-            names[text] = name
-            before += f"{name} = {text}\n"
-        edits.append(Edit(access.call, text=names[text]))
+            names[key] = name
+            line = f"{name} = {one.text}\n"
+            for test in reversed(one.branches):
+                line = f"if {test}:\n{indented(line)}"
+            before += line
+        edits.append(Edit(one.node, text=names[key]))
     return view.edited([Edit(loop.node, before=before), *edits])
 
 

@@ -156,6 +156,15 @@ class Indices:
             return None
         return name(bound, text=bound)
 
+    def named(self, statement: cst.CSTNode) -> dict[Form, str]:
+        """Numbers that variables hold before a statement, by their forms: the shortest names for what is computed."""
+        found: dict[Form, str] = {}
+        for label, definition in self.view.flow.before.get(statement, {}).items():
+            form = self._before(definition) if definition.kind in (Kind.VALUE, Kind.AUGMENTED) else None
+            if form is not None and not form.is_tensor and form.constant is None:
+                found.setdefault(form, label)
+        return found
+
     def _before(self, definition: Definition | None) -> Form | None:
         """The form of what a definition holds, for the loop or the statement right after it."""
         if definition is None:

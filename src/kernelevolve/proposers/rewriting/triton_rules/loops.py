@@ -13,6 +13,7 @@ from kernelevolve.proposers.rewriting.python_edits import Statement, walk
 from kernelevolve.proposers.rewriting.python_flow import Definition, Kind
 from kernelevolve.proposers.rewriting.triton_rules.calls import argument, call_name
 from kernelevolve.proposers.rewriting.triton_rules.forms import ONE, ZERO, Form
+from kernelevolve.proposers.rewriting.triton_rules.header_forms import header_form
 
 if TYPE_CHECKING:
     from kernelevolve.proposers.rewriting.triton_rules.view import Loop, TritonView
@@ -120,9 +121,25 @@ def trips(view: TritonView, loop: Loop) -> tuple[Form, Form, Form] | None:
 
 
 def always_runs(view: TritonView, loop: Loop) -> bool:
-    """Whether the loop has at least one turn: from zero up to something that is at least one."""
+    """Whether the loop has a turn: from zero up to something that is at least one, or from an id over all programs."""
     bounds = trips(view, loop)
-    return bounds is not None and bounds[0] == ZERO and at_least_one(view, bounds[1])
+    if bounds is None:
+        return False
+    start, stop, _ = bounds
+    return (start == ZERO and at_least_one(view, stop)) or _is_within(view, start, stop)
+
+
+def _is_within(view: TritonView, start: Form, stop: Form) -> bool:
+    """Whether `start` is a program's id, of a grid of no more programs than `stop`."""
+    atom = start.atom
+    if atom is None or atom.kind != "pid":
+        return False
+    grids = [
+        header_form(launch.grid[int(atom.label)]) for launch in view.launches if int(atom.label) < len(launch.grid)
+    ]
+    sizes = [None if size is None else size.atom for size in grids]
+    bounded = all(size is not None and size.kind == "min" and stop in size.args for size in sizes)
+    return bool(sizes) and (bounded or all(size == stop for size in grids))
 
 
 def at_least_one(view: TritonView, form: Form) -> bool:

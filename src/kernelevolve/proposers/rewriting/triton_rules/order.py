@@ -125,6 +125,8 @@ def _grouped(view: TritonView, programs: dict[cst.Call, int], plane: _Plane, *, 
 class _Body:
     """An entry's statements, around an early return of programs that have nothing to do."""
 
+    #: What is the same for every program, and may stay before the loop.
+    shared: tuple[Statement, ...]
     before: tuple[Statement, ...]
     #: ``if row >= rows: return``
     guard: cst.If | None
@@ -147,16 +149,28 @@ def persistent(view: TritonView) -> Iterator[Site]:
 def _body(view: TritonView) -> _Body | None:
     """The entry's statements, or None where it returns other than at once."""
     returns = [view.statement(node) for node in view.find(cst.Return)]
+    count = _shared(view)
+    shared, rest = view.body[:count], view.body[count:]
     if not returns:
-        return _Body((), None, view.body)
+        return _Body(shared, (), None, rest)
     guard = view.parents[view.parents[returns[0]]]
-    if len(returns) > 1 or not isinstance(guard, cst.If) or guard not in view.body:
+    if len(returns) > 1 or not isinstance(guard, cst.If) or guard not in rest:
         return None
-    place = view.body.index(guard)
-    before, after = view.body[:place], view.body[place + 1 :]
+    place = rest.index(guard)
+    before, after = rest[:place], rest[place + 1 :]
     simple = all(isinstance(one, cst.SimpleStatementLine) for one in before)
     alone = guard.orelse is None and len(block_of(guard.body)) == 1
-    return _Body(before, guard, after) if alone and simple and view.memory.effects(*before).is_pure else None
+    return _Body(shared, before, guard, after) if alone and simple and view.memory.effects(*before).is_pure else None
+
+
+def _shared(view: TritonView) -> int:
+    """How many of the first statements make tensor descriptors that no id is part of: they cost too much for a tile."""
+    for count, one in enumerate(view.body):
+        makes = any(view.called("tl.make_tensor_descriptor", one))
+        again = assigned(one) & assigned(*view.body[count + 1 :])
+        if not makes or again or view.programs(one) != {} or not view.memory.effects(one).is_pure:
+            return count
+    return 0
 
 
 def _persistent(view: TritonView, programs: dict[cst.Call, int], body: _Body) -> Kernel:
@@ -168,7 +182,8 @@ def _persistent(view: TritonView, programs: dict[cst.Call, int], body: _Body) ->
     after = view.lines(body.after, edits)
     text += f"if not ({view.changed(body.guard.test, edits)}):\n{indented(after)}" if body.guard is not None else after
     head = f"for {tile} in range(tl.program_id(0), {tiles}, tl.num_programs(0)):\n"
-    whole = [Edit(view.body[0], text=head + indented(text)), *(Edit(one, text="") for one in view.body[1:])]
+    whole = [Edit(view.body[0], text=view.lines(body.shared) + head + indented(text))]
+    whole += [Edit(one, text="") for one in view.body[1:]]
 
     def launched(launch: Launch) -> tuple[Launch, ...]:
         texts = [atomic(one.text) for one in launch.grid]

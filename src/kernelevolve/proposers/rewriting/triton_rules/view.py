@@ -267,8 +267,10 @@ def triton_views(kernel: Kernel, problem: Problem) -> tuple[TritonView, ...]:
 
 
 def is_static(view: TritonView, node: cst.CSTNode) -> bool:
-    """Whether an `if` is decided when the kernel is compiled."""
-    return isinstance(node, cst.If) and all(name.value in view.constexprs for name in names_in(node.test))
+    """Whether an `if`, or a choice of values, is decided when the kernel is compiled."""
+    if not isinstance(node, cst.If | cst.IfExp):
+        return False
+    return all(name.value in view.constexprs for name in names_in(node.test))
 
 
 def _without_defaults(view: PythonView) -> PythonView:
