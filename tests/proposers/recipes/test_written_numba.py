@@ -70,7 +70,7 @@ def interpreter(accelerator: NumbaCUDA) -> Device:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in CASES]
+    scope="module", params=[pytest.param(one, marks=[] if one in QUICK else pytest.mark.exhaustive) for one in CASES]
 )
 def evaluator(request: pytest.FixtureRequest, accelerator: NumbaCUDA, interpreter: Device) -> Iterator[Evaluator]:
     problem, cases = registry.problem(request.param), CASES[request.param]

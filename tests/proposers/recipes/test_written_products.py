@@ -110,7 +110,7 @@ def test_the_gate_admits_it_and_it_plans_on_every_workload_it_claims(
         assert plan(problem, name, interpreter, workload, {}).launches
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_is_right_on_sizes_with_edges(evaluator: Evaluator) -> None:
     problem = evaluator.problem
     for name in names("triton", problem.name):

@@ -149,7 +149,7 @@ def test_it_is_right(interpreter: Interpreter, problem_name: str, name: str) -> 
             check(interpreter, name, written, InputCase(problem, Workload.parse(sizes), kind, 7), {})
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("problem_name", "name"), RECIPES)
 def test_every_value_of_every_tunable_is_right(interpreter: Interpreter, problem_name: str, name: str) -> None:
     problem, written = recipe(problem_name, name)
@@ -197,7 +197,7 @@ def test_the_most_promising_compiles_for_hopper_without_spills(problem_name: str
     assert_fast_shape(problem, compiled(problem, written, on_gpus(problem)[0]))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("problem_name", "name"), RECIPES)
 def test_it_compiles_for_hopper_without_spills(problem_name: str, name: str) -> None:
     problem, written = recipe(problem_name, name)

@@ -84,7 +84,7 @@ def compiled(compilers, sample, kernel: Kernel, target: str, number: int = 0) ->
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in CASES]
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.exhaustive]) for name in CASES]
 )
 @pytest.mark.parametrize("target", ["cuda:sm_90", "hip:gfx942"])
 def test_rewritten_kernels_compile(compilers, samples, name: str, target: str) -> None:
@@ -97,7 +97,7 @@ def test_every_rewrite_is_compiled() -> None:
     assert {rewrite.name for rewrite in TRITON_REWRITES} == set(CASES)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("policy", ["evict_first", "evict_last", ".cg", ".cs"])
 @pytest.mark.parametrize("target", ["cuda:sm_90", "hip:gfx942"])
 def test_every_cache_policy_compiles(compilers, samples, policy: str, target: str) -> None:
@@ -108,7 +108,7 @@ def test_every_cache_policy_compiles(compilers, samples, policy: str, target: st
             compiled(compilers, sample, site.make(), target)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["softmax", "matmul", "swiglu_two", "two_sums_loops", "column_sums_rows"])
 def test_changes_of_tunables_compile(compilers, samples, name: str) -> None:
     sample = samples[name]
@@ -116,7 +116,7 @@ def test_changes_of_tunables_compile(compilers, samples, name: str) -> None:
         compiled(compilers, sample, change.kernel, "cuda:sm_90")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(24))
 def test_compositions_compile(compilers, samples, seed: int) -> None:
     rng = random.Random(seed)

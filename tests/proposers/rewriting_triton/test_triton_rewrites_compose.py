@@ -87,6 +87,39 @@ def test_changes_of_tunables_keep_what_the_kernel_computes(interpreter, samples,
         check(interpreter, sample, change.kernel, number)
 
 
+#: What experts do to these kernels, as steps: a rewrite, and which of its places.
+CHAINS = {
+    "rms_norm": (
+        *(("single-pass", 1), ("rsqrt", 0), ("several-rows", 0), ("divisible", 0), ("persistent", 0), ("hoist", 0)),
+        ("caching", 0),
+    ),
+    "softmax": (("online-softmax", 0), ("single-pass", 1), ("several-rows", 0), ("exp2", 0), ("persistent", 0)),
+    "matmul": (
+        *(("divisible", 0), ("grouped", 0), ("descriptors", 0), ("persistent", 0), ("pipeline", -1)),
+        ("flatten-loops", 0),
+    ),
+    "attention": (("folded-exp2", 0), ("reciprocal", 0), ("descriptors", 0), ("divisible", 0), ("persistent", 0)),
+    "conv1d": (("interchange", 0), ("grouped", 0), ("peel", 0), ("walk-pointers", 0)),
+    "embedding_bag": (("several-turns", 0), ("follow-axis", 0), ("persistent", 0), ("caching", 0)),
+    "matmul_epilogue": (("dot-accumulate", 0), ("fuse-epilogue", 0), ("grouped", 0), ("split-reduction", 0)),
+    "layer_norm": (("online-moments", 0), ("single-pass", 1), ("several-rows", 0), ("narrow", 0)),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_what_experts_do_is_within_reach(interpreter, samples, name: str) -> None:
+    sample = samples[name]
+    kernel = sample.kernel
+    for step, place in CHAINS[name]:
+        rewrite = next(rewrite for rewrite in TRITON_REWRITES if rewrite.name == step)
+        found = sites(kernel, sample.problem, rewrite)
+        assert found, f"{step} does not apply to\n{kernel}"
+        kernel = found[place].make()
+    assert accepted(kernel, TritonLanguage(), [sample.kernel]), str(kernel)
+    for seed in range(3):
+        check(interpreter, sample, kernel, seed)
+
+
 def notes_of(sample, text: str) -> list[str]:
     return [change.note for change in triton_tunable_changes(parse_kernel(text), sample.problem)]
 
