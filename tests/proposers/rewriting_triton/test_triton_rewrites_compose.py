@@ -102,7 +102,7 @@ CHAINS = {
     "conv1d": (("interchange", 0), ("grouped", 0), ("peel", 0), ("walk-pointers", 0)),
     "embedding_bag": (("several-turns", 0), ("follow-axis", 0), ("persistent", 0), ("caching", 0)),
     "matmul_epilogue": (("dot-accumulate", 0), ("fuse-epilogue", 0), ("grouped", 0), ("split-reduction", 0)),
-    "layer_norm": (("online-moments", 0), ("single-pass", 1), ("several-rows", 0), ("narrow", 0)),
+    "layer_norm": (("narrow", 0), ("online-moments", 0), ("single-pass", 1), ("several-rows", 0)),
 }
 
 
