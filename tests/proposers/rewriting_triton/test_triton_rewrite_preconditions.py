@@ -561,7 +561,6 @@ def test_what_stands_in_the_way_of_one_loop_leaves_the_others() -> None:
     assert len(notes("single-pass", kernel(SOFTMAX.replace("s = 0.0", "s = 0.0 + c")))) == 2  # of the last two loops
 
 
-@pytest.mark.xfail(reason="an unmasked load under a compile-time branch is hoisted too; the checks judge the result")
 def test_a_load_under_a_branch_of_the_compilers_is_hoisted_with_the_branch() -> None:
     static = COLUMNS.replace("        kept = ", "        kept = acc\n        if BLOCK:\n            kept = ")
     header = changed(HEADER, COLUMN_GRID)
