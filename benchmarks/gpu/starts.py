@@ -18,7 +18,7 @@ from benchmarks.gpu.records import anchor_of, evaluation_record, median_seconds
 from benchmarks.gpu.text import microseconds
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator
 from kernelevolve.evaluation.records import Evaluation
-from kernelevolve.evolution.loop import validity
+from kernelevolve.evolution.kernels import validity
 from kernelevolve.evolution.tuning import Space, Tuner
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.outcome import Outcome

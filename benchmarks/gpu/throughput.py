@@ -28,7 +28,7 @@ from benchmarks.gpu.text import table
 from kernelevolve import registry
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator
-from kernelevolve.evolution.loop import validity
+from kernelevolve.evolution.kernels import validity
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload

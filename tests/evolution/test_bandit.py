@@ -4,6 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,36 @@ def test_of_operators_that_pay_alike_the_cheap_one_wins() -> None:
     assert chosen["widen"] > 2 * chosen["unroll"]
 
 
+def test_of_operators_that_pay_alike_the_one_without_a_bill_wins() -> None:
+    bandit, rng, chosen = Bandit(), Random(1), Counter[str]()
+    for step in range(400):
+        operator = bandit.choose(["rewrite", "model"], step, rng)
+        chosen[operator] += 1
+        dollars = 0.02 if operator == "model" else 0.0  # 24 seconds of a device
+        bandit.record(Trial(operator, step, float(rng.random() < 0.4), 2.0, dollars=dollars))
+    assert chosen["rewrite"] > 2 * chosen["model"]
+
+
+def test_a_model_that_earns_its_bill_is_preferred() -> None:
+    bandit, rng, chosen = Bandit(seconds_per_dollar=100.0), Random(1), Counter[str]()
+    pays = {"rewrite": 0.05, "model": 0.6}
+    for step in range(400):
+        operator = bandit.choose(list(pays), step, rng)
+        chosen[operator] += 1
+        dollars = 0.02 if operator == "model" else 0.0
+        bandit.record(Trial(operator, step, float(rng.random() < pays[operator]), 2.0, dollars=dollars))
+    assert chosen["model"] > 2 * chosen["rewrite"]
+
+
+@given(past=trial_lists, rate=st.floats(0, 1e5))
+def test_a_dollar_counts_for_the_seconds_that_it_buys(past: list[Trial], rate: float) -> None:
+    paid, waited = Bandit(seconds_per_dollar=rate), Bandit()
+    for trial in past:
+        paid.record(evolve(trial, dollars=0.25))
+        waited.record(evolve(trial, seconds=trial.seconds + 0.25 * rate))
+    assert paid.scores(OPERATORS) == waited.scores(OPERATORS)
+
+
 def test_an_operator_that_starts_to_pay_late_is_found() -> None:
     bandit = Bandit()
     play(bandit, {"unroll": 0.6, "widen": 0.0}, dict.fromkeys(OPERATORS, 1.0), 200)
@@ -102,7 +133,10 @@ def test_scores_are_finite_numbers_whatever_happened(past: list[Trial]) -> None:
     assert all(0.0 <= score < 100.0 for score in bandit.scores((*OPERATORS, "never tried")))
 
 
-@pytest.mark.parametrize("trial", [Trial("a", 0, 1.5), Trial("a", 0, -0.1), Trial("a", 0, 0.5, -1.0)])
+@pytest.mark.parametrize(
+    "trial",
+    [Trial("a", 0, 1.5), Trial("a", 0, -0.1), Trial("a", 0, 0.5, -1.0), Trial("a", 0, 0.5, dollars=float("inf"))],
+)
 def test_a_trial_that_makes_no_sense_is_refused(trial: Trial) -> None:
     with pytest.raises(ValueError, match="a reward is from 0 to 1"):
         Bandit().record(trial)

@@ -13,11 +13,11 @@ from kernelevolve.store.engine import connect
 from kernelevolve.store.migrate import MIGRATIONS, migrate, schema_version
 from kernelevolve.store.schema import HEAD, metadata
 
-NEXT = '''
+NEXT = f'''
 """A column more."""
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision = "0002", "0001"
+revision, down_revision = "{HEAD + 1:04d}", "{HEAD:04d}"
 def upgrade():
     op.add_column("runs", sa.Column("label", sa.Text, nullable=False, server_default="none"))
 '''
@@ -70,14 +70,14 @@ def test_an_older_store_is_migrated_with_its_data(tmp_path: Path) -> None:
         run = store.create_run(Run("softmax", "f", "a", "d", "l", "random", "p", 1))
     newer = tmp_path / "newer"
     shutil.copytree(MIGRATIONS, newer)
-    (newer / "versions" / "0002_label.py").write_text(NEXT)
+    (newer / "versions" / f"{HEAD + 1:04d}_label.py").write_text(NEXT)
     engine = connect(url)
-    assert migrate(engine, scripts=newer, head=2) == 1
-    assert schema_version(engine) == 2
+    assert migrate(engine, scripts=newer, head=HEAD + 1) == HEAD
+    assert schema_version(engine) == HEAD + 1
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT id, label FROM runs").all() == [(run.id, "none")]
     engine.dispose()
-    with pytest.raises(SchemaError, match="has schema 2"):
+    with pytest.raises(SchemaError, match=f"has schema {HEAD + 1}"):
         Store.open(url)
 
 
@@ -86,11 +86,11 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> No
     Store.open(url).close()
     newer = tmp_path / "newer"
     shutil.copytree(MIGRATIONS, newer)
-    (newer / "versions" / "0002_label.py").write_text(NEXT + "    raise RuntimeError('half way')\n")
+    (newer / "versions" / f"{HEAD + 1:04d}_label.py").write_text(NEXT + "    raise RuntimeError('half way')\n")
     engine = connect(url)
     with pytest.raises(RuntimeError, match="half way"):
-        migrate(engine, scripts=newer, head=2)
-    assert schema_version(engine) == 1
+        migrate(engine, scripts=newer, head=HEAD + 1)
+    assert schema_version(engine) == HEAD
     assert "label" not in {column["name"] for column in inspect(engine).get_columns("runs")}
     engine.dispose()
 

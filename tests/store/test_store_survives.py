@@ -10,6 +10,7 @@ from random import Random
 from sqlalchemy import text
 
 from kernelevolve.store import Run, Store
+from kernelevolve.store.schema import HEAD
 
 WRITER = Path(__file__).with_name("writer_process.py")
 ROUNDS = 10
@@ -70,4 +71,4 @@ def test_two_processes_may_make_the_same_store_at_once(tmp_path: Path) -> None:
     script = "import sys; from kernelevolve.store import Store; print(Store.open(sys.argv[1]).schema_version)"
     command = [sys.executable, "-c", script, f"sqlite:///{tmp_path}/fresh/store.db"]
     makers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [maker.communicate(timeout=60)[0].strip() for maker in makers] == ["1"] * 4
+    assert [maker.communicate(timeout=60)[0].strip() for maker in makers] == [str(HEAD)] * 4

@@ -14,6 +14,7 @@ from kernelevolve.evaluation.confirm import Confirmation, Side, SideError, confi
 from kernelevolve.evaluation.measure import Comparison
 from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evolution.loop import Evolution
+from kernelevolve.evolution.standings import fastest_by_workload, stages, top
 from kernelevolve.kernel import Kernel, configuration_label
 
 #: How many of the fittest candidates meet in the last confirmation.
@@ -54,7 +55,7 @@ def finish(evolution: Evolution, reason: str, *, eager: bool, reference: str | N
         evaluations=evolution.search.evaluations,
         candidates=evolution.candidates,
         outcomes=dict(evolution.outcomes),
-        stages=evolution.stages(),
+        stages=stages(evolution),
         device=evaluator.device,
         seconds=evolution.ledger.seconds,
     )
@@ -63,8 +64,8 @@ def finish(evolution: Evolution, reason: str, *, eager: bool, reference: str | N
 def _sides(evolution: Evolution, seed: Kernel) -> dict[str, Side]:
     """The seed as it is, the fittest candidates, and whatever was fastest on one of several workloads."""
     sides = {"seed": Side("seed", seed, seed.default)}
-    chosen = [(number, configuration) for number, _, configuration in evolution.top(FINALISTS)]
-    for number, configuration in [*chosen, *evolution.fastest_by_workload()]:
+    chosen = [(number, configuration) for number, _, configuration in top(evolution, FINALISTS)]
+    for number, configuration in [*chosen, *fastest_by_workload(evolution)]:
         name = f"#{number}"
         if name in sides and sides[name].configuration != configuration:
             name = f"#{number} {configuration_label(configuration)}"
@@ -110,7 +111,7 @@ def _winner(confirmations: Sequence[Confirmation]) -> tuple[str, float]:
 
 def _fittest(evolution: Evolution, sides: Mapping[str, Side]) -> tuple[str, float]:
     """Where nothing can be confirmed (recorded times, no clock): the best as it was evaluated."""
-    number, fitness, _ = evolution.top(1)[0]
+    number, fitness, _ = top(evolution, 1)[0]
     name = f"#{number}"
     return (name, fitness) if name in sides else ("seed", 1.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "check_language",
+    "check_ready",
     "choose_workloads",
     "find_target",
     "language_of",
@@ -13,16 +14,18 @@ __all__ = [
     "open_sanitizer",
 ]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kernelevolve import registry
 from kernelevolve.accelerator import Accelerator, Device, Interprets, Realm, Sanitizes, Status, Target
 from kernelevolve.errors import KernelEvolveError, UnknownNameError
 from kernelevolve.evaluation.casebook import default_workload
 from kernelevolve.evaluation.lint import lint
-from kernelevolve.evolution.proposal import Proposer
+from kernelevolve.evolution.proposal import Proposer, Readies, TakesModel
 from kernelevolve.kernel import Kernel
 from kernelevolve.problem import Problem, Workload
+from kernelevolve.proposers.mixed import Mixed
 
 
 def choose_workloads(
@@ -98,9 +101,27 @@ def check_language(kernel: Kernel, made: Accelerator) -> None:
         raise UnknownNameError("language", kernel.language, sorted(made.languages), where=f"accelerator {made.name!r}")
 
 
-def open_proposer(proposer: str | Proposer) -> Proposer:
+def open_proposer(proposer: str | Proposer, model: Mapping[str, Any] | None = None) -> Proposer:
+    """The proposer of this name, or several joined by ``+`` as one; `model` are settings for those that call a model.
+
+    Raises `UnknownNameError` with the list, `KernelEvolveError` where the settings do not fit.
+    """
     if not isinstance(proposer, str):
         return proposer
-    value = registry.load("proposer", proposer)
+    parts = [_proposer(name.strip(), model or {}) for name in proposer.split("+")]
+    return parts[0] if len(parts) == 1 else Mixed(parts)
+
+
+def _proposer(name: str, model: Mapping[str, Any]) -> Proposer:
+    value = registry.load("proposer", name)
+    if isinstance(value, TakesModel):
+        return value.configured(model)
     made: Proposer = value() if isinstance(value, type) else value
     return made
+
+
+def check_ready(proposer: Proposer) -> None:
+    """Raises `KernelEvolveError` where a proposer lacks what it needs, such as a key; nothing has been evaluated yet."""
+    for one in proposer.proposers if isinstance(proposer, Mixed) else (proposer,):
+        if isinstance(one, Readies):
+            one.check_ready()

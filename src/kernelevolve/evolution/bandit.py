@@ -1,14 +1,15 @@
 """Moves effort to the operators that pay: a bandit over the proposers' operators.
 
 Discounted upper confidence bounds (Garivier and Moulines, "On upper-confidence bound policies for switching bandit
-problems", 2011), with what an operator earns per second of evaluation in place of what it earns per try. Deterministic
-but for the floor of exploration, whose randomness is passed in; the state follows from the trials alone, so replaying
-them restores it.
+problems", 2011), with what an operator earns per second in place of what it earns per try; money counts as the seconds
+of evaluation that it would have bought. Deterministic but for the floor of exploration, whose randomness is passed in;
+the state follows from the trials alone, so replaying them restores it.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "SECONDS_PER_DOLLAR",
     "Bandit",
     "Trial",
     "reward",
@@ -28,6 +29,9 @@ _MENDED: Final = 0.5
 #: What any try is taken to cost beside its measured time, so that a replayed run, whose tries cost nothing, has rates
 #: too.
 _LEAST_SECONDS: Final = 1e-3
+#: Seconds of evaluation that a dollar buys: what makes a model's tokens and a device's time one cost. An hour of a
+#: data-centre GPU rents for about three dollars; set it to what yours costs.
+SECONDS_PER_DOLLAR: Final = 1200.0
 
 
 @frozen
@@ -43,6 +47,8 @@ class Trial:
     seconds: float = 0.0
     #: The operator had nothing to offer for this parent.
     declined: bool = False
+    #: What a model's tokens cost, beside the time.
+    dollars: float = 0.0
 
 
 def reward(fitness: float, parent_fitness: float) -> float:
@@ -82,6 +88,8 @@ class Bandit:
     decline_weight: float = field(default=0.1, validator=[validators.ge(0.0), validators.le(1.0)])
     #: What every decline leaves of an operator's chance for the parent it declined.
     fade: float = field(default=0.25, validator=[validators.gt(0.0), validators.lt(1.0)])
+    #: What a dollar counts for beside measured seconds; where runs are replayed, a try is taken to last one second.
+    seconds_per_dollar: float = field(default=SECONDS_PER_DOLLAR, validator=validators.ge(0.0))
     _arms: dict[str, _Arm] = field(factory=dict, init=False, repr=False)
     _declined: dict[tuple[int, str], int] = field(factory=dict, init=False, repr=False)
 
@@ -108,9 +116,10 @@ class Bandit:
         ]
 
     def record(self, trial: Trial) -> None:
-        """Learn from one trial. Raises ValueError for a reward outside 0 to 1 or negative seconds."""
-        if not 0.0 <= trial.reward <= 1.0 or not 0.0 <= trial.seconds < math.inf:
-            message = f"{trial}: a reward is from 0 to 1, and seconds are finite and not negative"
+        """Learn from one trial. Raises ValueError for a reward outside 0 to 1, or negative seconds or dollars."""
+        costs = (trial.seconds, trial.dollars)
+        if not 0.0 <= trial.reward <= 1.0 or not all(0.0 <= cost < math.inf for cost in costs):
+            message = f"{trial}: a reward is from 0 to 1, and seconds and dollars are finite and not negative"
             raise ValueError(message)
         for arm in self._arms.values():
             arm.tries *= self.discount
@@ -119,7 +128,7 @@ class Bandit:
         arm = self._arms.setdefault(trial.operator, _Arm())
         arm.tries += self.decline_weight if trial.declined else 1.0
         arm.earned += 0.0 if trial.declined else trial.reward
-        arm.seconds += trial.seconds
+        arm.seconds += trial.seconds + trial.dollars * self.seconds_per_dollar
         if trial.declined:
             key = (trial.parent, trial.operator)
             self._declined[key] = self._declined.get(key, 0) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["Budget", "Ledger", "Remaining", "budget_from", "budget_record"]
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -90,6 +91,10 @@ class Ledger:
     _mark: float = field(default=0.0, init=False)
     _earlier: float = field(default=0.0, init=False)
     _started: float = field(init=False)
+    #: Calls of a model that were begun and are not paid yet, and the dearest one so far.
+    _calls: int = field(default=0, init=False, repr=False)
+    _dearest: dict[str, float] | None = field(default=None, init=False, repr=False)
+    _paid: threading.Condition = field(factory=threading.Condition, init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         self._started = self.clock()
@@ -139,6 +144,46 @@ class Ledger:
         self.device_seconds += device_seconds
         self.tokens += tokens
         self.dollars += dollars
+
+    @property
+    def lock(self) -> threading.Condition:
+        """Held by whoever stores a snapshot, so that no later one is stored before an earlier one."""
+        return self._paid
+
+    def begin_call(self) -> str | None:
+        """Why no further call of a language model may begin, in words; None, and the call counts as begun.
+
+        Where tokens or dollars are limited, calls overlap only as long as all of them together cannot spend more than
+        one call too much, each taken to cost what the dearest one did. Waits for `end_call` where that is in doubt.
+        """
+        with self._paid:
+            while True:
+                reason = self.exhausted()
+                if reason is not None:
+                    return reason
+                if not self._calls or not self._could_overspend():
+                    self._calls += 1
+                    return None
+                self._paid.wait()
+
+    def _could_overspend(self) -> bool:
+        """Whether the calls under way may spend what is left, so that one more would be one too many."""
+        for name in ("tokens", "dollars"):
+            limit = getattr(self.budget, name)
+            if limit is None:
+                continue
+            if self._dearest is None or self._spent(name) + self._calls * self._dearest[name] >= limit:
+                return True
+        return False
+
+    def end_call(self, *, tokens: int = 0, dollars: float = 0.0) -> None:
+        """Count what a call cost that `begin_call` let begin."""
+        with self._paid:
+            self.spend(tokens=tokens, dollars=dollars)
+            self._calls -= 1
+            before = self._dearest or {"tokens": 0, "dollars": 0.0}
+            self._dearest = {"tokens": max(before["tokens"], tokens), "dollars": max(before["dollars"], dollars)}
+            self._paid.notify_all()
 
     def evaluated(self, fitness: float, *, roofline: float = 0.0) -> bool:
         """Count one evaluated candidate and return whether it was an improvement."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 __all__ = ["Evolution", "Progress", "Reason"]
 
-import heapq
-import math
+import threading
 import time
 from array import array
 from collections import Counter, deque
@@ -18,25 +17,26 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from kernelevolve.accelerator import Realm, Source
+from kernelevolve.accelerator import Realm
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator
-from kernelevolve.evaluation.records import Evaluation as Measured
-from kernelevolve.evaluation.wire import unstructure
 from kernelevolve.evolution.budget import Ledger, Remaining
-from kernelevolve.evolution.descriptors import describe, limited_by
-from kernelevolve.evolution.proposal import Parent, ProposalRequest, Proposer
+from kernelevolve.evolution.history import best_evaluation, relatives, seen
+from kernelevolve.evolution.kernels import normal_form
+from kernelevolve.evolution.proposal import Failed, Parent, Proposal, ProposalRequest, Proposer, ProposesConcurrently
+from kernelevolve.evolution.recording import anchor_of, evaluation_record
 from kernelevolve.evolution.search import Propose, Search, Tune
-from kernelevolve.kernel import Configuration, Kernel, parse_kernel, render_kernel
-from kernelevolve.outcome import CandidateError, Outcome
-from kernelevolve.plan import serves, violated
+from kernelevolve.evolution.workbench import Bench
+from kernelevolve.kernel import Configuration, Kernel, render_kernel
+from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload
-from kernelevolve.registry import language
-from kernelevolve.store import Candidate, Evaluation, EventKind, Run, Store, WorkloadTimes
+from kernelevolve.store import Candidate, Evaluation, EventKind, Lesson, Memory, Run, Store
 
 #: How often the seed is evaluated again where the samples say too little.
 _SEED_TRIES = 3
 #: Points of the curve that a progress display gets at most.
 _SHOWN = 1000
+#: Seconds between looks at whether the budget has ended while everything waits for a proposer.
+_PATIENCE = 1.0
 #: Why a run ended, in words.
 Reason = str
 
@@ -75,11 +75,13 @@ class Evolution:
         proposer: Proposer,
         search: Search,
         ledger: Ledger,
+        lessons: tuple[Lesson, ...] = (),
+        knowledge: bool = True,
         observer: Observer = lambda _: None,
     ) -> None:
         self.store, self.run, self.problem, self.workloads = store, run, problem, workloads
         self.evaluator, self.proposer, self.search, self.ledger = evaluator, proposer, search, ledger
-        self.observer = observer
+        self.lessons, self.knowledge, self.observer = lessons, knowledge, observer
         #: Whether times exist here; without them the run collects right kernels and prefers none.
         self.ranked = evaluator.device.realm.has_clock
         self.anchor: Anchor | None = None
@@ -89,6 +91,11 @@ class Evolution:
         #: Best fitness after each evaluation.
         self.curve = array("d")
         self.candidates = 0
+        #: Held by whoever uses the evaluator.
+        self.busy = threading.RLock()
+        self.workbench = Bench(store, run.id, search.archive, evaluator, ledger, self.busy)
+        #: Proposals that a concurrent proposer works on, by its tickets, with the time they were begun.
+        self._waiting: dict[int, float] = {}
 
     # --- rebuilding
 
@@ -104,14 +111,39 @@ class Evolution:
             self._learn(next(candidates) if fresh else self._known(evaluation.candidate), evaluation)
         for event in declines:
             self._replay_decline(event.data)
+        self._rebuild_asked()
         self.candidates = len(self.search.archive) + len(self.store.pending(self.run.id))
+
+    def _rebuild_asked(self) -> None:
+        """What was asked for outside and is still expected counts as open."""
+        told = {
+            event.data["id"]
+            for event in self.store.events(self.run.id, EventKind.TOLD)
+            if event.data["status"] != "pending"  # waits for results of an absent device
+        }
+        for event in self.store.events(self.run.id, EventKind.ASKED):
+            key = event.data["id"]
+            self.search.begin(key, Propose.from_record(event.data["action"]))
+            if key in told or event.data["expires"] < time.time():
+                self.search.end(key)
+
+    def next_proposal(self) -> Propose:
+        """What somebody outside is to propose next, with a view to what is open already."""
+        return self.search.ask()
 
     def _known(self, number: int) -> Candidate:
         """A candidate that is in the archive, for `_learn`, which asks no more of it than its number."""
         return Candidate(run=self.run.id, operator="", number=number)
 
     def _replay_decline(self, data: Mapping[str, Any]) -> None:
-        self.search.declined(data["operator"], data["parent"], data["seconds"])
+        self.search.declined(
+            data["operator"],
+            data["parent"],
+            data["seconds"],
+            dollars=data.get("dollars", 0.0),
+            memory=Memory(data.get("memory", "none")),
+            draft=data.get("draft", False),
+        )
 
     def _learn(self, candidate: Candidate, evaluation: Evaluation) -> None:
         fitness = evaluation.fitness or 0.0
@@ -123,70 +155,116 @@ class Evolution:
         )
         self.outcomes[evaluation.outcome] += 1
         if evaluation.profile.get("anchor"):
-            self.anchor = self._anchor_of(evaluation)
+            self.anchor = anchor_of(self.kernel(evaluation.candidate), evaluation)
             self.baseline = self.baseline or self.anchor
         if self.ranked:
             self.curve.append(max(fitness, self.curve[-1] if self.curve else 0.0))
-
-    def _anchor_of(self, evaluation: Evaluation) -> Anchor:
-        seconds = {label: _median(times.seconds) for label, times in evaluation.times.items()}
-        return Anchor(
-            kernel=self.search.archive.kernel(evaluation.candidate),
-            configuration=evaluation.configuration,
-            fitness=evaluation.fitness or 0.0,
-            seconds=seconds,
-            source=evaluation.source or Source.HOST_WALL,
-        )
 
     # --- the loop
 
     def search_until_done(self) -> Reason:
         """Run until the budget ends or nothing is left to try; why it ended, in words.
 
-        Raises `CandidateError` where the seed itself is not right: nothing can be compared with it.
+        Raises `SeedError` where the seed itself is not right: nothing can be compared with it.
+        """
+        self.evaluate_pending()
+        try:
+            while True:
+                reason = self.ledger.exhausted()
+                if reason is not None:
+                    return reason
+                if not self._step():
+                    return "every operator declined for every candidate that was tried; nothing is left to propose"
+        finally:
+            self._cancel()
+
+    def evaluate_pending(self) -> None:
+        """Evaluate what was added and has no evaluation: the seed of a new run, or what a killed process left.
+
+        Raises `SeedError` where the seed is not right.
         """
         for number in self.store.pending(self.run.id):
             self._evaluate(self.store.candidate(self.run.id, number), self.kernel(number).default)
         if not self.search.best_fitness:
             last = next(iter(self.store.evaluations(self.run.id, 0)))
             raise SeedError(f"the seed kernel is {last.outcome}, so nothing can be compared with it: {last.message}")
-        while True:
-            reason = self.ledger.exhausted()
-            if reason is not None:
-                return reason
-            if not self._step():
-                return "every operator declined for every candidate that was tried; nothing is left to propose"
 
     def _step(self) -> bool:
-        match self.search.next():
+        """Do one thing; False where nothing is left to do."""
+        if self._collect(0.0):
+            return True
+        full = self._full()
+        match self.search.next(without=full):
             case Tune(candidate=number, configuration=configuration):
                 self._report(f"tuning candidate {number}")
                 self._evaluate(self._known(number), configuration)
             case Propose() as action:
                 self._propose(action)
+            case None if self._waiting:
+                self._report(f"waiting for {len(self._waiting)} proposals")
+                self._collect(_PATIENCE)
             case None:
                 return False
         return True
 
     def _propose(self, action: Propose) -> None:
+        self._report("a draft" if action.draft else f"{action.operator} on candidate {action.choice.parent}")
+        concurrent = self._concurrent
+        if concurrent is not None and concurrent.concurrent(action.operator):
+            ticket = concurrent.begin(self.request(action))
+            self.search.begin(ticket, action)
+            self._waiting[ticket] = time.perf_counter()
+            return
         begin = time.perf_counter()
-        self._report(f"{action.operator} on candidate {action.choice.parent}")
-        proposal = self.proposer.propose(self._request(action))
-        if proposal is not None:
-            kernel = proposal.kernel.with_default(proposal.configuration)
-            form = normal_form(kernel)
-            if self.store.duplicate(self.run.id, form) is None:
-                candidate = Candidate(
-                    run=self.run.id,
-                    operator=proposal.operator,
-                    parents=proposal.parents or (action.choice.parent,),
-                    note=proposal.note,
-                    island=action.choice.island,
-                    normal_form=form,
-                )
-                self._evaluate(self._add(candidate, kernel), kernel.default)
+        self._conclude(action, self.proposer.propose(self.request(action)), begin)
+
+    @property
+    def _concurrent(self) -> ProposesConcurrently | None:
+        return self.proposer if isinstance(self.proposer, ProposesConcurrently) else None
+
+    def _full(self) -> tuple[str, ...]:
+        """Operators that have as many proposals open as they can take, or as there are evaluations left."""
+        concurrent = self._concurrent
+        if concurrent is None:
+            return ()
+        left = self.ledger.remaining().evaluations
+        if len(self._waiting) < (concurrent.width if left is None else min(concurrent.width, left)):
+            return ()
+        return tuple(operator for operator in self.search.operators if concurrent.concurrent(operator))
+
+    def _collect(self, timeout: float) -> bool:
+        """Judge one proposal that came back; whether there was one."""
+        if self._concurrent is None or not self._waiting:
+            return False
+        found = self._concurrent.finished(timeout)
+        if found is None:
+            return False
+        ticket, answer = found
+        action = self.search.open[ticket]
+        self.search.end(ticket)
+        self._conclude(action, answer, self._waiting.pop(ticket))
+        return True
+
+    def _cancel(self) -> None:
+        if self._concurrent is not None:
+            self._concurrent.cancel()
+        for ticket in self._waiting:
+            self.search.end(ticket)
+        self._waiting.clear()
+
+    def _conclude(self, action: Propose, answer: Proposal | Failed | None, begin: float) -> None:
+        if isinstance(answer, Proposal):
+            taken = self.take(action, answer)
+            if not isinstance(taken, int):
                 return
+            usage, reason = answer.usage, f"the same kernel as candidate {taken}"
+        else:
+            usage, reason = (answer.usage, answer.reason) if isinstance(answer, Failed) else (None, "")
         seconds = time.perf_counter() - begin if self.evaluator.device.realm is Realm.HARDWARE else 1.0
+        self.decline(action, reason, seconds=seconds, dollars=usage.dollars if usage else 0.0)
+
+    def decline(self, action: Propose, reason: str, *, seconds: float, dollars: float = 0.0) -> None:
+        """Record that nothing came of a proposal, and why where there is more to say than that none applied."""
         data = {
             "operator": action.operator,
             "parent": action.choice.parent,
@@ -194,10 +272,43 @@ class Evolution:
             "candidates": self.candidates,
             "seconds": seconds,
         }
+        if reason:
+            data |= {"reason": reason, "memory": action.memory.value, "draft": action.draft, "dollars": dollars}
         self.store.add_event(self.run.id, EventKind.DECLINED, data)
         self._replay_decline(data)
 
-    def _request(self, action: Propose) -> ProposalRequest:
+    def take(self, action: Propose, proposal: Proposal, *, asked: str = "") -> tuple[Candidate, Evaluation] | int:
+        """Add a proposed kernel and evaluate it; both records. Where the run has the same kernel already: its number.
+
+        `asked` is the id under which somebody outside was asked for it.
+        """
+        kernel = proposal.kernel.with_default(proposal.configuration)
+        form = normal_form(kernel)
+        same = self.store.duplicate(self.run.id, form)
+        if same is not None:
+            return same
+        told: dict[str, Any] = {
+            "predicted": proposal.predicted,
+            "bottleneck": proposal.bottleneck,
+            "draft": action.draft,
+            "asked": asked,
+            **({name: value for name, value in _usage_record(proposal).items() if value} if proposal.usage else {}),
+        }
+        candidate = Candidate(
+            run=self.run.id,
+            operator=proposal.operator,
+            parents=proposal.parents or (action.choice.parent,),
+            note=proposal.note,
+            memory=action.memory,
+            island=action.choice.island,
+            normal_form=form,
+            proposal={name: value for name, value in told.items() if value},
+        )
+        added = self._add(candidate, kernel)
+        return added, self._evaluate(added, kernel.default)
+
+    def request(self, action: Propose) -> ProposalRequest:
+        """Everything that a proposer may know for this action."""
         numbers = [action.choice.parent, *([] if action.mate is None else [action.mate])]
         return ProposalRequest(
             problem=self.problem,
@@ -207,24 +318,21 @@ class Evolution:
             parents=tuple(self.parent(number) for number in numbers),
             operator=action.operator,
             seed=action.seed,
+            memory=action.memory,
+            relatives=relatives(self.store, self.run.id, action.choice.parent, action.memory),
+            lessons=self.lessons,
+            knowledge=self.knowledge,
+            draft=action.draft,
+            workbench=self.workbench,
         )
 
     def parent(self, number: int) -> Parent:
         """A candidate as proposers see it."""
-        best = self.best_evaluation(number)
-        return Parent(
-            candidate=number,
-            kernel=self.kernel(number),
-            outcome=best.outcome,
-            fitness=best.fitness or 0.0,
-            configuration=best.configuration,
-            message=best.message,
-            profile=best.profile,
-        )
+        return seen(self.store, self.run.id, number, self.kernel(number))
 
     def best_evaluation(self, number: int) -> Evaluation:
         """The fittest evaluation of a candidate, the earliest of equals."""
-        return max(self.store.evaluations(self.run.id, number), key=lambda one: one.fitness or 0.0)
+        return best_evaluation(self.store, self.run.id, number)
 
     def _add(self, candidate: Candidate, kernel: Kernel) -> Candidate:
         made = candidate if candidate.normal_form else evolve(candidate, normal_form=normal_form(kernel))
@@ -232,75 +340,27 @@ class Evolution:
         self.candidates += 1
         return evolve(made, number=number)
 
-    def _evaluate(self, candidate: Candidate, configuration: Configuration) -> None:
+    def _evaluate(self, candidate: Candidate, configuration: Configuration) -> Evaluation:
         number, kernel = candidate.number, self.kernel(candidate.number)
-        begin = time.perf_counter()
-        measured = self.evaluator.evaluate(kernel, configuration, self.anchor, self.baseline)
-        for _ in range(_SEED_TRIES if self.anchor is None else 0):  # a busy moment must not end a run before it began
-            if measured.outcome is not Outcome.UNSTABLE:
-                break
+        with self.busy:
+            begin = time.perf_counter()
             measured = self.evaluator.evaluate(kernel, configuration, self.anchor, self.baseline)
-        seconds = time.perf_counter() - begin
-        self.ledger.spend(device_seconds=sum(measured.spent.get(stage, 0.0) for stage in ("check", "screen")))
-        self.ledger.evaluated(measured.fitness)
-        record = self._record(number, kernel, measured, seconds)
-        self.store.add_evaluation(record, spent=self.ledger.snapshot())
-        self._learn(candidate, record)
+            # A busy moment must not end a run before it began.
+            for _ in range(_SEED_TRIES if self.anchor is None else 0):
+                if measured.outcome is not Outcome.UNSTABLE:
+                    break
+                measured = self.evaluator.evaluate(kernel, configuration, self.anchor, self.baseline)
+            seconds = time.perf_counter() - begin
+            record = evaluation_record(
+                self.store, self.run.id, number, kernel, measured, self.evaluator, self.anchor, seconds
+            )
+            self.ledger.spend(device_seconds=sum(measured.spent.get(stage, 0.0) for stage in ("check", "screen")))
+            self.ledger.evaluated(measured.fitness)
+            with self.ledger.lock:
+                kept = self.store.add_evaluation(record, spent=self.ledger.snapshot())
+            self._learn(candidate, kept)
         self._report(f"candidate {number}: {measured.outcome}")
-
-    def _record(self, number: int, kernel: Kernel, measured: Measured, seconds: float) -> Evaluation:
-        times = {
-            timing.workload: WorkloadTimes(timing.samples, timing.source, "paired" if timing.paired else "screen")
-            for timing in measured.timings
-        }
-        anchor = self._becomes_anchor(measured)
-        profile = {
-            **unstructure(measured.profile),
-            "resources": unstructure(measured.resources),
-            "checks": unstructure(measured.checks),
-            "spent": dict(measured.spent),
-            "timings": [_timing_record(timing) for timing in measured.timings],
-            "anchor": anchor,
-        }
-        return Evaluation(
-            run=self.run.id,
-            candidate=number,
-            stage=measured.stage,
-            outcome=measured.outcome,
-            configuration=dict(measured.configuration),
-            message=measured.message,
-            details=unstructure(dict(measured.details)),
-            times=times,
-            fitness=measured.fitness,
-            descriptor=self._cell(kernel, measured),
-            profile=profile,
-            seconds=seconds,
-            # Of those that set a record; what the others compile to can be made again from their source.
-            artifacts={name: self.store.artifacts.put(blob) for name, blob in measured.stages.items()}
-            if anchor
-            else {},
-        )
-
-    def _becomes_anchor(self, measured: Measured) -> bool:
-        """The first right one; then whatever beats the anchor in every paired interval, not by a lucky sample."""
-        if measured.outcome is not Outcome.CORRECT:
-            return False
-        if self.anchor is None:
-            return True
-        paired = [timing.paired for timing in measured.timings]
-        better = all(one is not None and one.low > 1 for one in paired)
-        return better and measured.fitness > self.anchor.fitness
-
-    def _cell(self, kernel: Kernel, measured: Measured) -> tuple[int, ...] | None:
-        try:
-            plan = self.evaluator.gate.plan(kernel, measured.configuration, self.workloads[0])
-            source = language(kernel.language).normalize(kernel.body)
-        except CandidateError:
-            return None
-        rate = measured.profile.get("rates", {}).get(self.workloads[0].label, {})
-        moved, operations = rate.get("bytes_per_second"), rate.get("operations_per_second")
-        bound = limited_by(moved, operations, self.evaluator.device.peaks)
-        return describe(plan, source=source, resources=measured.resources, bound=bound).cell
+        return kept
 
     def _report(self, activity: str) -> None:
         best = self.search.archive.best if len(self.search.archive) else None
@@ -317,28 +377,6 @@ class Evolution:
             )
         )
 
-    def top(self, count: int) -> list[tuple[int, float, Configuration]]:
-        """The fittest candidates with their best configurations: number, fitness, configuration."""
-        archive = self.search.archive
-        ranked = heapq.nsmallest(count, archive, key=lambda number: (-archive.fitness(number), number))
-        right = [number for number in ranked if archive.fitness(number) > 0]
-        return [(number, archive.fitness(number), self.best_evaluation(number).configuration) for number in right]
-
-    def fastest_by_workload(self) -> list[tuple[int, Configuration]]:
-        """Where several workloads are timed: the candidate and configuration with the shortest median on each."""
-        best: dict[str, tuple[float, int, Configuration]] = {}
-        for one in self.store.evaluations(self.run.id) if len(self.workloads) > 1 else ():
-            for label, times in one.times.items() if one.outcome is Outcome.CORRECT else ():
-                seconds = _median(times.seconds)
-                if label not in best or seconds < best[label][0]:
-                    best[label] = (seconds, one.candidate, one.configuration)
-        return [(number, configuration) for _, number, configuration in best.values()]
-
-    def stages(self) -> dict[str, int]:
-        """How many evaluations fell at which stage."""
-        fell = (one for one in self.store.evaluations(self.run.id) if not one.outcome.right)
-        return dict(Counter(str(one.stage) for one in fell))
-
     def kernel(self, number: int) -> Kernel:
         """The kernel of a candidate."""
         return self.search.archive.kernel(number)
@@ -348,49 +386,7 @@ class SeedError(Exception):
     """The seed is not right, so that nothing can be compared with it."""
 
 
-def normal_form(kernel: Kernel) -> str:
-    """Digest of header and source without layout: equal for kernels that differ only in comments."""
-    try:
-        body = language(kernel.language).normalize(kernel.body)
-    except CandidateError:  # a source that cannot be read is compared as it is
-        body = kernel.body
-    return kernel.with_body(body).digest
-
-
-def add_seed(store: Store, run: str, kernel: Kernel) -> None:
-    """Keep the kernel that a run starts from as its candidate 0."""
-    seed = Candidate(run=run, operator="seed", note="what the run starts from", normal_form=normal_form(kernel))
-    store.add_candidate(seed, render_kernel(kernel))
-
-
-def validity(problem: Problem, workloads: tuple[Workload, ...], facts: Mapping[str, int]) -> Callable[..., bool]:
-    """A predicate on (kernel, configuration): whether the kernel's constraints hold on every timed workload."""
-
-    def valid(kernel: Kernel, configuration: Configuration) -> bool:
-        try:
-            return all(
-                serves(kernel, problem, workload) and violated(kernel, workload.axes, configuration, facts) is None
-                for workload in workloads
-            )
-        except CandidateError:
-            return False
-
-    return valid
-
-
-def fetcher(store: Store, run: str) -> Callable[[int], Kernel]:
-    """Reads a candidate's kernel from the store."""
-    return lambda number: parse_kernel(store.kernel_text(run, number), name=f"candidate {number}")
-
-
-def _timing_record(timing: Any) -> dict[str, Any]:
-    record = unstructure(timing)
-    record.pop("samples")  # kept once, in the evaluation's times
-    assert isinstance(record, dict)
-    return record
-
-
-def _median(values: tuple[float, ...]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else math.fsum(ordered[middle - 1 : middle + 1]) / 2
+def _usage_record(proposal: Proposal) -> dict[str, Any]:
+    usage = proposal.usage
+    assert usage is not None
+    return {"model": usage.model, "calls": usage.calls, "tokens": usage.tokens, "dollars": usage.dollars}

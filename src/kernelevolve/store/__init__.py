@@ -10,6 +10,8 @@ __all__ = [
     "Evaluation",
     "Event",
     "EventKind",
+    "Lesson",
+    "Lessons",
     "Memory",
     "Outline",
     "Run",
@@ -25,6 +27,7 @@ __all__ = [
 
 from kernelevolve.store.artifacts import Artifacts
 from kernelevolve.store.errors import ArtifactError, SchemaError, StoreError
+from kernelevolve.store.lessons import Lessons
 from kernelevolve.store.location import default_url, home, sqlite_url
 from kernelevolve.store.records import (
     ALL_WORKLOADS,
@@ -32,6 +35,7 @@ from kernelevolve.store.records import (
     Evaluation,
     Event,
     EventKind,
+    Lesson,
     Memory,
     Outline,
     Run,

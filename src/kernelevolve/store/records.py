@@ -13,6 +13,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "EventKind",
+    "Lesson",
     "Memory",
     "Outline",
     "Run",
@@ -99,6 +100,9 @@ class Candidate:
     island: int = 0
     #: The cell of what the kernel is, as far as it is known before it ran.
     descriptor: tuple[int, ...] | None = field(default=None, converter=_cell)
+    #: How it was proposed, where there is more to tell: the gain that was predicted, the bottleneck aimed at, what the
+    #: model cost, the id under which it was asked for.
+    proposal: Json = field(factory=dict, hash=False)
     #: Digest of the language's normal form: equal for kernels that differ only in comments and layout.
     normal_form: str = ""
     #: First 16 hex digits of the text's SHA-256, which is `Kernel.digest` for canonical text; assigned by the store.
@@ -182,11 +186,15 @@ class EventKind(enum.StrEnum):
     """A snapshot of the run's `Ledger`."""
     DECLINED = "declined"
     """An operator had nothing to offer for a parent."""
+    ASKED = "asked"
+    """Somebody outside was given a proposal's context, and is expected to tell the kernel."""
+    TOLD = "told"
+    """An answer to one that was asked, and what came of it."""
 
     @property
     def lifecycle(self) -> bool:
         """Whether the kind says that a run goes on or has ended."""
-        return self not in (EventKind.SPENT, EventKind.DECLINED)
+        return self in (EventKind.STARTED, EventKind.RESUMED, EventKind.FINISHED, EventKind.INTERRUPTED)
 
 
 @frozen
@@ -196,6 +204,30 @@ class Event:
     run: str
     kind: EventKind
     data: Json = field(factory=dict, hash=False)
+    id: int = UNASSIGNED
+    created: float = 0.0
+
+
+@frozen
+class Lesson:
+    """What a run learnt, kept for later runs: one statement with the numbers and candidates it rests on."""
+
+    #: One or two sentences.
+    text: str
+    problem: str
+    accelerator: str
+    #: The device's name.
+    device: str
+    language: str
+    #: What limited the kernels that it speaks of (`kernelevolve.knowledge.Bottleneck`'s values), or the empty string.
+    bottleneck: str = ""
+    #: The run that it was distilled from; empty for one that a person wrote.
+    run: str = ""
+    #: Candidate numbers, gains, outcomes: what the statement can be checked against.
+    data: Json = field(factory=dict, hash=False)
+    #: Whether later runs see it.
+    active: bool = True
+    #: Assigned by the store.
     id: int = UNASSIGNED
     created: float = 0.0
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["HEAD", "candidates", "evaluations", "events", "kernels", "metadata", "runs"]
+__all__ = ["HEAD", "candidates", "evaluations", "events", "kernels", "lessons", "metadata", "runs"]
 
 from typing import Final
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 
 #: The newest schema this code knows: the number of the last file in ``migrations/versions``.
-HEAD: Final = 1
+HEAD: Final = 2
 
 metadata = MetaData()
 
@@ -66,6 +67,7 @@ candidates = Table(
     Column("note", Text, nullable=False),
     Column("memory", String(16), nullable=False),
     Column("island", Integer, nullable=False),
+    Column("proposal", JSON, nullable=False, server_default="{}"),
     Column("descriptor", JSON(none_as_null=True), nullable=True),
     Column("created", Float(53), nullable=False),
     Index("candidates_by_normal_form", "run", "normal_form"),
@@ -107,4 +109,21 @@ events = Table(
     Column("data", JSON, nullable=False),
     Column("created", Float(53), nullable=False),
     Index("events_by_run", "run", "kind", "id"),
+)
+
+lessons = Table(
+    "lessons",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("accelerator", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("bottleneck", String(32), nullable=False),
+    Column("run", String(16), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Index("lessons_by_problem", "problem", "accelerator"),
 )

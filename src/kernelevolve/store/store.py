@@ -20,6 +20,7 @@ from kernelevolve.store import queries
 from kernelevolve.store.artifacts import Artifacts
 from kernelevolve.store.engine import connect, reading, writing
 from kernelevolve.store.errors import StoreError
+from kernelevolve.store.lessons import Lessons
 from kernelevolve.store.location import default_url, home
 from kernelevolve.store.migrate import migrate, schema_version
 from kernelevolve.store.records import Candidate, Evaluation, Event, EventKind, Outline, Run, Standing
@@ -33,8 +34,9 @@ _CHUNK = 500
 class Store:
     """A database of runs, candidates, evaluations and events, and the folder of artifacts beside it.
 
-    Every insertion is one transaction: once the call returns, the record outlives the process. Nothing is ever changed
-    or deleted. A store may be used by several threads and several processes; a forked child opens its own.
+    Every insertion is one transaction: once the call returns, the record outlives the process. Nothing that was
+    measured is ever changed or deleted. A store may be used by several threads and several processes; a forked child
+    opens its own.
     """
 
     def __init__(self, engine: Engine, artifacts: Artifacts, clock: Callable[[], float]) -> None:
@@ -42,6 +44,8 @@ class Store:
         self._clock = clock
         #: Binary things, named by their content.
         self.artifacts = artifacts
+        #: What runs have learnt.
+        self.lessons = Lessons(engine, clock)
 
     @classmethod
     def open(

@@ -120,7 +120,9 @@ def test_a_policy_has_the_name_it_is_found_by(name: str) -> None:
 
 
 def test_an_unknown_policy_is_an_error_that_lists_the_names() -> None:
-    with pytest.raises(UnknownNameError, match=r"there is random, greedy, map-elites, mcts\. Did you mean 'greedy'\?"):
+    with pytest.raises(
+        UnknownNameError, match=r"there is random, greedy, beam, map-elites, mcts\. Did you mean 'greedy'\?"
+    ):
         make_policy("gredy")
 
 

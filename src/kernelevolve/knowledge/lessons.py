@@ -1,0 +1,320 @@
+"""What a run teaches later ones: statements with the numbers and candidates that they rest on, made by counting."""
+
+from __future__ import annotations
+
+__all__ = ["MOST_LESSONS", "distil"]
+
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, field
+
+from kernelevolve.accelerator import Device, Source
+from kernelevolve.kernel import configuration_label
+from kernelevolve.knowledge.bottleneck import Bottleneck
+from kernelevolve.knowledge.trials import Trial, trials_of
+from kernelevolve.outcome import Outcome
+from kernelevolve.problem import Problem
+from kernelevolve.store import ALL_WORKLOADS, Candidate, Evaluation, Lesson, Run
+
+#: Lessons that one run may leave behind.
+MOST_LESSONS: Final = 12
+#: The smallest difference that counts where the run does not say what its machine resolves.
+RESOLUTION: Final = 0.02
+#: Share of words that two notes of one operator have in common when they are about the same change.
+ALIKE: Final = 0.5
+#: Tries from which on "it does nothing" and "it makes it slower" are worth a later run's attention.
+FEWEST_NULL: Final = 3
+FEWEST_LOSSES: Final = 2
+#: How many times the resolution the best of several mixed tries must gain, so that luck alone is no lesson.
+SOMETIMES: Final = 3
+#: A single try that loses so much is remembered.
+CLEAR_LOSS: Final = 0.8
+#: Failures of a kind from which on they are no accident; limits of the hardware are none from the first.
+FEWEST_FAILURES: Final = 2
+_LIMITS: Final = (Bottleneck.RESOURCE_EXCEEDED, Bottleneck.COMPILE_UNSUPPORTED)
+#: Candidate numbers that a lesson lists at most.
+_LISTED: Final = 20
+_QUOTED: Final = 220
+_NUMBERS: Final = re.compile(r"\d+")
+_WORDS: Final = re.compile(r"[a-z]{2,}")
+#: A note of the form ``head: what it did there``: the head names the change.
+_HEAD: Final = re.compile(r"(?P<head>[^:]{3,48}):\s")
+#: A lesson before it has a run: how informative it is, its text, its bottleneck, its data.
+_Draft = tuple[float, str, Bottleneck | None, dict[str, Any]]
+
+
+@define
+class _Group:
+    """Tries of one change against one bottleneck."""
+
+    operator: str
+    bottleneck: Bottleneck
+    name: str
+    words: frozenset[str]
+    trials: list[Trial] = field(factory=list)
+
+    def takes(self, trial: Trial, words: frozenset[str]) -> bool:
+        if (trial.operator, trial.bottleneck) != (self.operator, self.bottleneck):
+            return False
+        union = words | self.words
+        return not union or len(words & self.words) / len(union) >= ALIKE
+
+    @property
+    def label(self) -> str:
+        """Operator and change; one of them where the other repeats it."""
+        last = self.operator.rpartition(":")[2]
+        return self.operator if not self.name or self.name.startswith(last) else f"{self.operator}: {self.name}"
+
+
+def distil(
+    run: Run, candidates: Iterable[Candidate], evaluations: Iterable[Evaluation], device: Device, problem: Problem
+) -> list[Lesson]:
+    """At most `MOST_LESSONS` lessons of `run`, the most informative first. Same records: same lessons.
+
+    A gain counts where it is larger than what the run's measurements resolve, and than its own interval; what is within
+    is never told as a gain. Failures are told where they are a limit of the hardware, or came more than once.
+    """
+    known = sorted(candidates, key=lambda one: one.number)
+    measured = list(evaluations)
+    trials = trials_of(known, measured, device)
+    resolution = _resolution(run)
+    made: list[_Draft] = [
+        *_best_line(known, trials, measured, resolution),
+        *_hardware_limits(measured),
+    ]
+    for group in _groups(trials):
+        made += _of_group(group, resolution)
+    made.sort(key=lambda one: (-one[0], one[1]))
+    common = {"pattern": problem.pattern, "realm": device.realm.value, "resolution": resolution}
+    return [
+        Lesson(
+            text=text,
+            problem=run.problem,
+            accelerator=run.accelerator,
+            device=run.device,
+            language=run.language,
+            bottleneck="" if bottleneck is None else bottleneck.value,
+            run=run.id,
+            data={**common, **data},
+        )
+        for _, text, bottleneck, data in made[:MOST_LESSONS]
+    ]
+
+
+def _resolution(run: Run) -> float:
+    protocol = (run.settings.get("evaluation") or {}).get("protocol") or {}
+    return max(RESOLUTION, float(protocol.get("resolution") or 0.0))
+
+
+# --- groups
+
+
+def _groups(trials: Sequence[Trial]) -> list[_Group]:
+    groups: list[_Group] = []
+    for trial in trials:
+        name = _name(trial.note)
+        words = frozenset(_WORDS.findall(name.lower()))
+        group = next((one for one in groups if one.takes(trial, words)), None)
+        if group is None:
+            group = _Group(trial.operator, trial.bottleneck, name, words)
+            groups.append(group)
+        group.trials.append(trial)
+    return groups
+
+
+def _name(note: str) -> str:
+    """What was changed, without the numbers in which tries of the same change differ."""
+    head = _HEAD.match(note)
+    first = (head["head"] if head else re.split(r"\. |\n", note, maxsplit=1)[0]).strip()
+    return _NUMBERS.sub("N", first)[:120]
+
+
+def _of_group(group: _Group, resolution: float) -> Iterator[_Draft]:
+    yield from _of_gains(group, resolution)
+    yield from _of_repairs(group)
+    yield from _of_failures(group)
+
+
+def _of_gains(group: _Group, resolution: float) -> Iterator[_Draft]:
+    timed = [trial for trial in group.trials if trial.gain is not None]
+    if not timed:
+        return
+    gains = [trial.gain or 0.0 for trial in timed]
+    median = statistics.median(gains)
+    best, worst = (choose(timed, key=lambda trial: trial.gain or 0.0) for choose in (max, min))
+    right = sum(trial.failure is None for trial in group.trials)
+    about = f"{group.label} on a {group.bottleneck} kernel"
+    data = _data(group, gains, timed, right)
+    certain = [trial for trial in timed if _beyond(trial, resolution)]
+    gained = [trial for trial in certain if (trial.gain or 0.0) > 1]
+    lost = [trial for trial in certain if (trial.gain or 0.0) < 1]
+    if gained and median > 1 + resolution:
+        score = math.log(median) * math.sqrt(len(timed)) + 0.5 * math.log(best.gain or 1)
+        yield (
+            score,
+            f"{about}: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}",
+            group.bottleneck,
+            data,
+        )
+    elif gained and (best.gain or 0.0) > 1 + SOMETIMES * resolution:
+        text = f"{about} helps sometimes: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}"
+        yield 0.5 * math.log(best.gain or 1), text, group.bottleneck, data
+    elif lost and median < 1 - resolution and (len(lost) >= FEWEST_LOSSES or median <= CLEAR_LOSS):
+        text = f"{about} makes it slower: {_counted(group, right, median, timed, 'ratio')}{_extreme(worst, timed)}"
+        yield -0.5 * math.log(median) * math.sqrt(len(timed)), text, group.bottleneck, data
+    elif not certain and len(timed) >= FEWEST_NULL:
+        count = f"{len(group.trials)} tries, {right} right"
+        text = f"{about}: {count}, no gain or loss beyond the {resolution:.0%} that is resolved here"
+        yield 0.01 * len(timed), text, group.bottleneck, data
+
+
+def _counted(group: _Group, right: int, median: float, timed: Sequence[Trial], what: str) -> str:
+    """``12 tries, 9 right, median gain 1.31×``."""
+    if len(group.trials) == 1:
+        return f"1 try, {what} {median:.2f}×{_clock(timed)}"
+    return f"{len(group.trials)} tries, {right} right, median {what} {median:.2f}×{_clock(timed)}"
+
+
+def _extreme(trial: Trial, timed: Sequence[Trial]) -> str:
+    """``, best 1.90× (candidates 14 → 31)``."""
+    pair = f"candidates {trial.parent} → {trial.candidate}"
+    if len(timed) == 1:
+        return f" ({pair})"
+    return f", {'best' if (trial.gain or 0.0) > 1 else 'worst'} {trial.gain:.2f}× ({pair})"
+
+
+def _beyond(trial: Trial, resolution: float) -> bool:
+    """Whether the gain or loss is larger than what the measurements resolve, and than its own interval."""
+    return abs(math.log(trial.gain or 1.0)) > max(math.log1p(resolution), math.log1p(trial.uncertainty))
+
+
+def _of_repairs(group: _Group) -> Iterator[_Draft]:
+    """What made kernels right that were not."""
+    mended = [trial for trial in group.trials if trial.failure is None]
+    if group.bottleneck.right or not mended:
+        return
+    listed = ", ".join(f"{trial.parent} → {trial.candidate}" for trial in mended[:_LISTED])
+    text = (
+        f"{group.label} mends a kernel that fails with {group.bottleneck}: {len(mended)} of {len(group.trials)} right "
+        f"(candidates {listed})"
+    )
+    yield 0.3 * math.log1p(len(mended)), text, group.bottleneck, _data(group, [], [], len(mended))
+
+
+def _of_failures(group: _Group) -> Iterator[_Draft]:
+    failures = [trial for trial in group.trials if trial.failure is not None]
+    kinds = Counter(trial.failure.bottleneck for trial in failures if trial.failure)
+    for kind, count in sorted(kinds.items()):
+        fewest = 1 if kind in _LIMITS else FEWEST_FAILURES
+        if count < fewest or 2 * count < len(group.trials):
+            continue
+        fell = [trial for trial in failures if trial.failure and trial.failure.bottleneck is kind]
+        listed = ", ".join(str(trial.candidate) for trial in fell[:_LISTED])
+        text = (
+            f"{group.label} on a {group.bottleneck} kernel fails: {count} of {len(group.trials)} "
+            f"({kind}; candidates {listed}): {_quote(fell[0].message)}"
+        )
+        data = {**_data(group, [], [], len(group.trials) - len(failures)), "failure": kind.value, "failed": count}
+        yield 0.3 * math.log1p(count), text, kind, data
+
+
+def _data(group: _Group, gains: Sequence[float], timed: Sequence[Trial], right: int) -> dict[str, Any]:
+    return {
+        "operator": group.operator,
+        "change": group.name,
+        "tries": len(group.trials),
+        "right": right,
+        "candidates": [trial.candidate for trial in group.trials[:_LISTED]],
+        "pairs": [[trial.parent, trial.candidate] for trial in timed[:_LISTED]],
+        "gains": [round(gain, 4) for gain in gains[:_LISTED]],
+        **({"median": round(statistics.median(gains), 4), "best": round(max(gains), 4)} if gains else {}),
+    }
+
+
+def _clock(trials: Sequence[Trial]) -> str:
+    """What to say where times are no measurement."""
+    if any(trial.source is Source.EMULATED_CYCLES for trial in trials):
+        return " (emulated)"
+    if any(trial.source in (Source.RECORDED, Source.ANALYTIC) for trial in trials):
+        return f" ({next(trial.source for trial in trials)})"
+    return ""
+
+
+def _quote(message: str) -> str:
+    line = (message.strip().splitlines() or ["no message"])[0]
+    return line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
+
+
+# --- the whole run
+
+
+def _best_line(
+    candidates: Sequence[Candidate], trials: Sequence[Trial], evaluations: Sequence[Evaluation], resolution: float
+) -> Iterator[_Draft]:
+    """How the best kernel came about: first of all lessons, where the run gained anything."""
+    right = [one for one in evaluations if one.outcome is Outcome.CORRECT and one.workload == ALL_WORKLOADS]
+    best = max(right, key=lambda one: (one.fitness or 0.0, -one.id), default=None)
+    if best is None or (best.fitness or 0.0) <= 1 + resolution:
+        return
+    by_number = {candidate.number: candidate for candidate in candidates}
+    by_child = {trial.candidate: trial for trial in trials}
+    line: list[int] = [best.candidate]
+    while by_number[line[-1]].parents:
+        line.append(by_number[line[-1]].parents[0])
+    line.reverse()
+    steps = []
+    for number in line[1:]:
+        gain = by_child[number].gain if number in by_child else None
+        by = f" {gain:.2f}×" if gain is not None else ""
+        steps.append(f"{_quote(by_number[number].note or by_number[number].operator)[:80]}{by} ({number})")
+    label = configuration_label(best.configuration)
+    source = best.source
+    kind = " (emulated)" if source is Source.EMULATED_CYCLES else f" ({source})" if source is Source.RECORDED else ""
+    text = (
+        f"Best of the run: candidate {best.candidate}, {best.fitness:.2f}× its seed when screened{kind}"
+        f"{f', with {label}' if label else ''}; by: {' → '.join(steps)}"
+    )
+    data = {
+        "best": best.candidate,
+        "fitness": best.fitness,
+        "line": line,
+        "configuration": dict(best.configuration),
+        "workloads": list(best.times),
+    }
+    yield math.inf, text, None, data
+
+
+def _hardware_limits(
+    evaluations: Sequence[Evaluation],
+) -> Iterator[_Draft]:
+    """What configurations needed more of than the device has, by resource."""
+    over: dict[tuple[str, Any], list[Evaluation]] = {}
+    for one in evaluations:
+        if one.outcome is Outcome.RESOURCE_EXCEEDED and _number(one.details, "needed") is not None:
+            over.setdefault((str(one.details.get("resource")), one.details.get("limit")), []).append(one)
+    for (resource, limit), fell in sorted(over.items(), key=lambda item: str(item[0])):
+        needed = [_number(one.details, "needed") or 0 for one in fell]
+        has = f"the device has {limit}" if limit is not None else "more than the device has"
+        numbers = sorted({one.candidate for one in fell})
+        text = (
+            f"{resource}: {len(fell)} configurations needed {min(needed)} to {max(needed)}; {has} "
+            f"(candidates {', '.join(map(str, numbers[:_LISTED]))}): {_quote(fell[0].message)}"
+        )
+        data = {
+            "resource": resource,
+            "limit": limit,
+            "needed": [min(needed), max(needed)],
+            "tries": len(fell),
+            "candidates": numbers[:_LISTED],
+        }
+        yield 0.3 * math.log1p(len(fell)), text, Bottleneck.RESOURCE_EXCEEDED, data
+
+
+def _number(details: Mapping[str, Any], name: str) -> int | None:
+    value = details.get(name)
+    return value if isinstance(value, int) else None
