@@ -7,6 +7,7 @@ __all__ = [
     "Compiled",
     "Evaluated",
     "RunResult",
+    "SearchSettings",
     "compile_kernel",
     "confirmation_record",
     "evaluate",
@@ -18,5 +19,6 @@ __all__ = [
 
 from kernelevolve.api.compiling import Compiled, compile_kernel
 from kernelevolve.api.records import Choice, Evaluated, RunResult, confirmation_record, result_record
+from kernelevolve.api.running import SearchSettings
 from kernelevolve.api.settings import remember_resolution
 from kernelevolve.api.verbs import evaluate, evolve, resume

@@ -41,6 +41,10 @@ StoreUrl = Annotated[
 ]
 Evaluations = Annotated[int | None, typer.Option("--evaluations", "-n", min=1, help="Stop after so many evaluations.")]
 Seconds = Annotated[float | None, typer.Option("--seconds", min=1, help="Stop searching after so many seconds.")]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost", min=0.0001, help="Stop at so many dollars of a language model.")
+]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Stop at so many tokens, in and out.")]
 Eager = Annotated[bool, typer.Option("--eager/--no-eager", help="Compare with PyTorch eager on the same device.")]
 
 
@@ -161,11 +165,40 @@ def evolve(
     seconds: Seconds = None,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same recorded times: same run.")] = 0,
     target: TargetName = None,
-    proposer: Annotated[str, typer.Option("--proposer", help="Who proposes kernels.")] = "rewriting",
-    policy: Annotated[str, typer.Option("--policy", help="random, greedy, map-elites or mcts.")] = "map-elites",
+    proposer: Annotated[
+        str, typer.Option("--proposer", help="rewriting, anthropic, or several: rewriting+anthropic.")
+    ] = "rewriting",
+    model: Annotated[
+        str | None, typer.Option("--model", help="The language model; see its settings in the docs.")
+    ] = None,
+    effort: Annotated[str | None, typer.Option("--effort", help="How hard the model tries: low to max.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", min=1, help="Proposals of a model that are open at once.")
+    ] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Message batches: half the price, and slow.")] = False,
+    max_cost: MaxCost = None,
+    max_tokens: MaxTokens = None,
+    policy: Annotated[str, typer.Option("--policy", help="random, greedy, beam, map-elites or mcts.")] = "map-elites",
+    memory: Annotated[
+        str, typer.Option("--memory", help="What a model sees of history: bandit, none, parent, siblings or both.")
+    ] = "bandit",
+    drafts: Annotated[
+        int, typer.Option("--drafts", min=0, help="Independent kernels that a model writes before it changes any.")
+    ] = 4,
+    restarts: Annotated[
+        int | None,
+        typer.Option("--restarts", min=1, help="Begin again beside what there is after so many without a gain."),
+    ] = None,
+    knowledge: Annotated[
+        bool, typer.Option("--knowledge/--no-knowledge", help="Show a model the knowledge base and earlier lessons.")
+    ] = True,
+    learn: Annotated[bool, typer.Option("--learn/--no-learn", help="Keep this run's lessons for later ones.")] = True,
     start: Annotated[
         Path | None, typer.Option("--start", help="Start from this kernel file, not from the seed.")
     ] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Try the best kernels of runs on other sizes or devices first.")
+    ] = False,
     store: StoreUrl = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the best kernel to this file.")] = None,
     eager: Eager = True,
@@ -185,8 +218,13 @@ def evolve(
         seconds=seconds,
         seed=seed,
         proposer=proposer,
+        model={"model": model, "effort": effort, "width": concurrency, "batch": batch or None},
+        max_cost=max_cost,
+        max_tokens=max_tokens,
         policy=policy,
+        search={"memory": memory, "drafts": drafts, "restarts": restarts, "knowledge": knowledge, "learn": learn},
         start=start,
+        transfer=transfer,
         store_url=store,
         out=out,
         eager=eager,
@@ -198,6 +236,8 @@ def resume(
     run: Annotated[str, typer.Argument(help="A run's id; see: kernelevolve runs")],
     evaluations: Evaluations = None,
     seconds: Seconds = None,
+    max_cost: MaxCost = None,
+    max_tokens: MaxTokens = None,
     store: StoreUrl = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the best kernel to this file.")] = None,
     json: Json = False,
@@ -205,7 +245,16 @@ def resume(
     """Go on with a run that was stopped or killed; new limits replace the old ones."""
     from kernelevolve.cli.evolving import resume_run
 
-    resume_run(Output(json=json), run, evaluations=evaluations, seconds=seconds, store_url=store, out=out)
+    resume_run(
+        Output(json=json),
+        run,
+        evaluations=evaluations,
+        seconds=seconds,
+        max_cost=max_cost,
+        max_tokens=max_tokens,
+        store_url=store,
+        out=out,
+    )
 
 
 @app.command()

@@ -5,10 +5,11 @@ from __future__ import annotations
 __all__ = ["evolve_problem", "print_result", "resume_run"]
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.table import Table
 
@@ -36,8 +37,13 @@ def evolve_problem(
     seconds: float | None,
     seed: int,
     proposer: str,
+    model: Mapping[str, Any],
+    max_cost: float | None,
+    max_tokens: int | None,
     policy: str,
+    search: Mapping[str, Any],
     start: Path | None,
+    transfer: bool,
     store_url: str | None,
     out: Path | None,
     eager: bool,
@@ -54,10 +60,13 @@ def evolve_problem(
             accelerator,
             device=device,
             target=target,
-            budget=_budget(evaluations, seconds) or Budget(evaluations=150),
+            budget=_budget(evaluations, seconds, max_cost, max_tokens) or Budget(evaluations=150),
             seed=seed,
             proposer=proposer,
+            model={name: value for name, value in model.items() if value is not None},
             policy=policy,
+            search=api.SearchSettings(**search),
+            transfer=transfer,
             workloads=workloads,
             start=read_kernel(start) if start else None,
             store=store,
@@ -73,13 +82,16 @@ def resume_run(
     *,
     evaluations: int | None,
     seconds: float | None,
+    max_cost: float | None,
+    max_tokens: int | None,
     store_url: str | None,
     out: Path | None,
 ) -> None:
     """Resume, with progress on standard error and the result on standard output."""
     _check_writable(out)
     with Store.open(store_url) as store, _stoppable(output, store, run), ProgressDisplay(f"run {run}") as show:
-        result = api.resume(run, budget=_budget(evaluations, seconds), store=store, observer=show)
+        limits = _budget(evaluations, seconds, max_cost, max_tokens)
+        result = api.resume(run, budget=limits, store=store, observer=show)
     print_result(output, result, out)
 
 
@@ -99,10 +111,10 @@ def _check_writable(out: Path | None) -> None:
         out.unlink()
 
 
-def _budget(evaluations: int | None, seconds: float | None) -> Budget | None:
-    if evaluations is None and seconds is None:
+def _budget(evaluations: int | None, seconds: float | None, dollars: float | None, tokens: int | None) -> Budget | None:
+    if evaluations is None and seconds is None and dollars is None and tokens is None:
         return None
-    return Budget(evaluations=evaluations, seconds=seconds)
+    return Budget(evaluations=evaluations, seconds=seconds, dollars=dollars, tokens=tokens)
 
 
 @contextmanager

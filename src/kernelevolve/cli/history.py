@@ -17,6 +17,7 @@ from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.wire import unstructure
 from kernelevolve.kernel import configuration_label, parse_kernel, render_kernel
 from kernelevolve.outcome import Outcome
+from kernelevolve.reports.cost import cost_record, cost_sentence
 from kernelevolve.reports.curve import write_curve
 from kernelevolve.store import Evaluation, EventKind, Run, Store
 
@@ -77,6 +78,7 @@ def show_run(output: Output, run_id: str, url: str | None, plot: Path | None) ->
         candidates = list(store.candidates(run.id))
         record = _run_record(store, run)
         result = _result(store, run.id)
+        cost = cost_record(store.spent(run.id), candidates, evaluations)
     if plot is not None:
         write_curve(plot, evaluations, title=f"{run.problem} on {run.device} ({run.id})")
         output.note(f"wrote {plot}")
@@ -92,16 +94,20 @@ def show_run(output: Output, run_id: str, url: str | None, plot: Path | None) ->
             "fitness": best[candidate.number].fitness if candidate.number in best else None,
             "configuration": dict(best[candidate.number].configuration) if candidate.number in best else {},
             "message": best[candidate.number].message if candidate.number in best else "",
+            "memory": candidate.memory,
+            "proposal": dict(candidate.proposal),
         }
         for candidate in candidates
     ]
     outcomes = dict(Counter(str(evaluation.outcome) for evaluation in evaluations))
     if output.json:
-        output.document(record | {"outcomes": outcomes, "candidates": rows, "result": result})
+        output.document(record | {"outcomes": outcomes, "cost": cost, "candidates": rows, "result": result})
         return
     output.line(f"run {run.id}: {run.problem} on {run.accelerator}, {run.device} ({record['status']})")
     output.line(f"{run.proposer} proposer, {run.policy} policy, seed {run.seed}; {record['evaluations']} evaluations")
     output.line(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items(), key=lambda i: -i[1])))
+    if cost["tokens"]:
+        output.line(cost_sentence(cost))
     output.line(sparkline(_curve(evaluations)))
     table = Table("#", "parents", "operator", "outcome", "fitness", "configuration / why it fell", box=None)
     for row in rows:
@@ -157,6 +163,8 @@ def show_candidate(output: Output, run_id: str, number: int, url: str | None) ->
         )
         return
     output.note(f"candidate {number} of {run_id}: {candidate.operator} on {list(candidate.parents)}. {candidate.note}")
+    if "predicted" in candidate.proposal:
+        output.note(f"  predicted: {candidate.proposal['predicted']:.2f}× candidate {candidate.parents[0]}")
     for evaluation in evaluations:
         label = configuration_label(evaluation.configuration) or "no tunables"
         speed = f"{evaluation.fitness:.2f}×" if evaluation.fitness else evaluation.message

@@ -84,3 +84,19 @@ def test_no_node_is_widened_beyond_the_most_children() -> None:
         insert(policy, archive, Entry(number, 1.0, parent=choice.parent))
     parents = [archive.parent(number) for number in range(1, 40)]
     assert max(parents.count(parent) for parent in parents) == 3
+
+
+def test_after_independent_drafts_the_better_ones_are_expanded() -> None:
+    policy, archive = TreeSearch(epsilon=0.0), Archive()
+    insert(policy, archive, Entry(0, 1.0))
+    insert(
+        policy, archive, *(Entry(number, fitness, parent=0) for number, fitness in enumerate([0.0, 2.0, 0.7, 1.1], 1))
+    )
+    chosen = []
+    for number in range(5, 13):
+        (choice,) = policy.select(archive, Random(0), 1)
+        chosen.append(choice.parent)
+        insert(policy, archive, Entry(number, 1.0, parent=choice.parent))
+    assert chosen[0] == 2  # four drafts are more than the root has room for after five visits
+    assert chosen.count(0) <= 1
+    assert 1 not in chosen  # a draft that is wrong is not built on
