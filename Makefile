@@ -45,7 +45,7 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[opencl,triton,numba,dev]'
+	$(INSTALL) --editable '.[opencl,triton,numba,anthropic,mcp,dev]'
 	touch $@ $(VENV)/.run
 
 clean:
