@@ -16,7 +16,7 @@ from kernelevolve.testing import samples
 from kernelevolve.testing.proposer import SampleProposer
 
 ISLANDS = 3
-EVERY = 12
+EVERY = 9
 
 
 class OnlyRight(SampleProposer):
@@ -70,11 +70,12 @@ def evolve(store: Store, policy: str) -> str:
     return kernelevolve.evolve(
         samples.problem(),
         "reference",
-        budget=kernelevolve.Budget(evaluations=110),
+        budget=kernelevolve.Budget(evaluations=60),
         seed=5,
         policy=policy,
         proposer=OnlyRight(),
         store=store,
+        eager=False,
     ).run
 
 

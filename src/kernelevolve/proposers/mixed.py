@@ -69,13 +69,15 @@ class Mixed:
         return self._asked(request).propose(request)
 
     def remembers(self, operator: str) -> bool:
-        """Whether the operator's owner reads history for it."""
-        owner = self._owner(operator)
+        """Whether the operator's owner reads history for it; False for what nobody here made, as after a resume with
+        other proposers.
+        """
+        owner = self._owners.get(operator)
         return isinstance(owner, Remembers) and owner.remembers(operator)
 
     def concurrent(self, operator: str) -> bool:
         """Whether the operator's owner waits for somebody else with it."""
-        owner = self._owner(operator)
+        owner = self._owners.get(operator)
         return isinstance(owner, ProposesConcurrently) and owner.concurrent(operator)
 
     def begin(self, request: ProposalRequest) -> int:
@@ -115,7 +117,7 @@ class Mixed:
     def _owner(self, operator: str) -> Proposer:
         owner = self._owners.get(operator)
         if owner is None:
-            listed = ", ".join(self._owners) or "none yet: ask for operators first"
+            listed = ", ".join(self._owners)
             raise KernelEvolveError(f"no proposer of {self.name!r} has an operator {operator!r}; there is {listed}")
         return owner
 
