@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from kernelevolve._version import VERSION
+from kernelevolve.cli import asking
+from kernelevolve.cli.knowing import knowledge_app
 from kernelevolve.cli.output import Exit, Output, describe_error
 
 #: What typer raises for a wrong command line. Newer releases carry a click of their own, so its class is found by name.
@@ -309,6 +311,10 @@ def doctor(
 
     if not examine(Output(json=json), accelerator, batches=batches, quick=quick):
         raise typer.Exit(Exit.NO)
+
+
+asking.register(app)
+app.add_typer(knowledge_app, name="knowledge")
 
 
 def run() -> None:

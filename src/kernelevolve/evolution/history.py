@@ -31,7 +31,7 @@ def seen(store: Store, run: str, number: int, kernel: Kernel) -> Parent:
         fitness=best.fitness or 0.0,
         configuration=best.configuration,
         message=best.message,
-        profile=best.profile,
+        profile={**best.profile, "details": dict(best.details)} if best.details else best.profile,
     )
 
 
