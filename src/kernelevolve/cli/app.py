@@ -272,6 +272,12 @@ def show(
     run: Annotated[str, typer.Argument(help="A run's id.")],
     candidate: Annotated[int | None, typer.Option("--candidate", "-c", min=0, help="Look at one candidate.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Write the run's progress as an SVG picture.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write the run to this folder: kernels, samples, curve, a page.")
+    ] = None,
+    made_by: Annotated[
+        str, typer.Option("--made-by", help="A sentence for that page: how the kernels came about.")
+    ] = "",
     store: StoreUrl = None,
     json: Json = False,
 ) -> None:
@@ -280,7 +286,7 @@ def show(
 
     output = Output(json=json)
     if candidate is None:
-        show_run(output, run, store, plot)
+        show_run(output, run, store, plot, save, made_by)
     else:
         show_candidate(output, run, candidate, store)
 

@@ -19,6 +19,7 @@ from kernelevolve.kernel import configuration_label, parse_kernel, render_kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.reports.cost import cost_record, cost_sentence
 from kernelevolve.reports.curve import write_curve
+from kernelevolve.reports.run_folder import write_run
 from kernelevolve.store import Evaluation, EventKind, Run, Store
 
 
@@ -70,10 +71,14 @@ def _result(store: Store, run: str) -> dict[str, Any]:
     return dict(finished[-1].data) if finished else {}
 
 
-def show_run(output: Output, run_id: str, url: str | None, plot: Path | None) -> None:
-    """Print a run: what it is, its outcomes, its candidates, what was confirmed."""
+def show_run(
+    output: Output, run_id: str, url: str | None, plot: Path | None, save: Path | None = None, made_by: str = ""
+) -> None:
+    """Print a run: what it is, its outcomes, its candidates, what was confirmed; write it to the folder `save`."""
     with Store.open(url) as store:
         run = store.run(run_id)
+        if save is not None:
+            output.note(f"wrote {write_run(store, run_id, save, made_by=made_by)}")
         evaluations = list(store.evaluations(run.id))
         candidates = list(store.candidates(run.id))
         record = _run_record(store, run)
