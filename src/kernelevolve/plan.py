@@ -14,6 +14,7 @@ __all__ = [
     "PlannedLaunch",
     "Role",
     "ScalarArgument",
+    "TextArgument",
     "make_plan",
     "serves",
 ]
@@ -78,6 +79,14 @@ class ScalarArgument:
 
 
 @frozen
+class TextArgument:
+    """A compile-time parameter that gets a text: the value of a tunable."""
+
+    parameter: str
+    value: str
+
+
+@frozen
 class LocalArgument:
     """A parameter that gets local memory of so many bytes."""
 
@@ -85,7 +94,7 @@ class LocalArgument:
     nbytes: int
 
 
-Argument = BufferArgument | ScalarArgument | LocalArgument
+Argument = BufferArgument | ScalarArgument | TextArgument | LocalArgument
 
 
 @frozen
@@ -277,6 +286,13 @@ class _Planner:
             return self._typed(parameter, ScalarArgument(name, numbers[name]), where)
         if name in self._buffer_names():
             return self._typed(parameter, BufferArgument(name, name), where)
+        if name in self.configuration:  # a text: numbers are above
+            if parameter.kind is not ParameterKind.CONSTEXPR:
+                message = (
+                    f"{where}: parameter {name!r} is a {parameter.kind} and gets a text; make it constexpr"
+                )
+                raise Rejected(message, rule="header")
+            return TextArgument(name, str(self.configuration[name]))
         available = (
             *self._buffer_names(),
             *self.problem.axes,

@@ -29,7 +29,7 @@ from typing import Any, Final, TypeVar
 import cattrs
 from attrs import field, frozen
 
-from kernelevolve.plan import Argument, BufferArgument, LocalArgument, ScalarArgument
+from kernelevolve.plan import Argument, BufferArgument, LocalArgument, ScalarArgument, TextArgument
 
 #: Bytes of JSON in one frame, at most: logs are cut long before.
 MAX_JSON: Final = 8 << 20
@@ -89,6 +89,8 @@ def _argument(value: Mapping[str, Any], _: object) -> Argument:
         return BufferArgument(value["parameter"], value["buffer"])
     if "nbytes" in value:
         return LocalArgument(value["parameter"], value["nbytes"])
+    if isinstance(value["value"], str):
+        return TextArgument(value["parameter"], value["value"])
     return ScalarArgument(value["parameter"], value["value"], value["dtype"])
 
 

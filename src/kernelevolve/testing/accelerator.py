@@ -30,7 +30,7 @@ from kernelevolve.accelerator import (
     Status,
     Target,
 )
-from kernelevolve.plan import Argument, BufferArgument, LaunchPlan, LocalArgument
+from kernelevolve.plan import Argument, BufferArgument, LaunchPlan, LocalArgument, TextArgument
 from kernelevolve.testing.compiler import FACTS, LOCAL_LIMIT, SUPPORTED_DTYPES, compile_plan, toolchain
 from kernelevolve.testing.memory import require
 from kernelevolve.testing.session import CLOCK_HERTZ, ReferenceSession
@@ -62,6 +62,8 @@ def _compiled_part(argument: Argument) -> list[str | int]:
             return [parameter, "buffer", buffer]
         case LocalArgument(parameter=parameter, nbytes=nbytes):
             return [parameter, "local", nbytes]
+        case TextArgument(parameter=parameter, value=value):
+            return [parameter, "text", value]
     return [argument.parameter, type(argument.value).__name__, argument.dtype or ""]
 
 

@@ -22,7 +22,7 @@ from attrs import field, frozen
 from kernelevolve.accelerator import Artifact, Buffer, BufferSpec, Call, Device, Program, Sample, Source
 from kernelevolve.expressions import Expression, ExpressionError
 from kernelevolve.outcome import CandidateError, DeviceFault, DeviceLost, LaunchError, OutOfMemory
-from kernelevolve.plan import Argument, BufferArgument, LocalArgument, PlannedLaunch, ScalarArgument
+from kernelevolve.plan import Argument, BufferArgument, LocalArgument, PlannedLaunch, ScalarArgument, TextArgument
 from kernelevolve.testing.compiler import Markers, read_markers, toolchain
 from kernelevolve.testing.language import BUILTINS, ReferenceLanguage, parse_source
 from kernelevolve.testing.memory import ContractError, ReferenceBuffer, require
@@ -276,6 +276,8 @@ def _argument(argument: Argument, dtypes: Mapping[str, str], buffers: Mapping[st
             return _Local(nbytes)
         case ScalarArgument(value=value, dtype=None):
             return value
+        case TextArgument(value=text):
+            return text
         case ScalarArgument(value=value, dtype=dtype):
             return np.dtype(dtype).type(value)
     name = argument.buffer

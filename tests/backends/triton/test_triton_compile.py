@@ -21,6 +21,7 @@ from kernelevolve.backends._gpu.session import GpuSession
 from kernelevolve.backends._triton.base import TritonAccelerator
 from kernelevolve.backends.triton_cuda import TritonCUDA
 from kernelevolve.backends.triton_rocm import TritonROCm
+from kernelevolve.outcome import Rejected
 from kernelevolve.plan import LaunchPlan
 from kernelevolve.problem import ScalarSpec
 
@@ -364,3 +365,23 @@ def test_several_entries_give_several_binaries() -> None:
         "first": "first",
         "second": "second",
     }
+
+
+def test_a_text_reaches_a_compile_time_parameter() -> None:
+    body = (
+        "@triton.jit\ndef k(x, y, N: tl.constexpr, POLICY: tl.constexpr):\n    o = tl.arange(0, N)\n"
+        "    tl.store(y + o, tl.load(x + o, eviction_policy=POLICY))\n"
+    )
+    header = '[tune]\nN = [64]\nPOLICY = ["evict_first", "evict_last"]'
+    made = [
+        CUDA.compile(make(body, tensors="x:n;y:n", sizes="n=64", header=header, values=values), Target("cuda:sm_90"))
+        for values in ({"N": 64, "POLICY": "evict_first"}, {"N": 64, "POLICY": "evict_last"})
+    ]
+    assert [b"L1::evict_first" in one.stages["ptx:k"] for one in made] == [True, False]
+    assert [b"L1::evict_last" in one.stages["ptx:k"] for one in made] == [False, True]
+
+
+def test_a_text_fits_no_parameter_of_the_run_time() -> None:
+    body = "@triton.jit\ndef k(x, y, POLICY):\n    tl.store(y, tl.load(x))\n"
+    with pytest.raises(Rejected, match="gets a text; make it constexpr"):
+        make(body, tensors="x:n;y:n", sizes="n=64", header='[tune]\nPOLICY = ["evict_first"]')

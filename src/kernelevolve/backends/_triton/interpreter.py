@@ -22,7 +22,7 @@ from kernelevolve.backends._triton.memory import InterpretedBuffer, Memory, Stra
 from kernelevolve.backends._triton.races import RaceFound
 from kernelevolve.backends._triton.sources import innermost_line, load_source, may_synchronise, source_name
 from kernelevolve.outcome import DeviceLost, LaunchError, Nondeterministic, OutOfBounds, OutOfMemory, ToolchainError
-from kernelevolve.plan import BufferArgument, PlannedLaunch, ScalarArgument
+from kernelevolve.plan import BufferArgument, PlannedLaunch, ScalarArgument, TextArgument
 
 _SWITCH: Final = "TRITON_INTERPRET"
 #: The interpreter's functions behind ``tl.static_assert``, ``tl.device_assert`` and ``tl.assume``.
@@ -133,6 +133,8 @@ class InterpreterSession:
             if isinstance(argument, BufferArgument):
                 own[argument.buffer] = _own(buffers[argument.buffer])
                 arguments[argument.parameter] = self._scalar(own[argument.buffer].address, kind)
+            elif isinstance(argument, TextArgument):
+                arguments[argument.parameter] = argument.value
             elif isinstance(argument, ScalarArgument):
                 value = argument.value
                 arguments[argument.parameter] = value if kind == "constexpr" else self._scalar(value, kind)

@@ -17,7 +17,15 @@ from attrs import evolve, frozen
 from kernelevolve.language import Parameter, ParameterKind
 from kernelevolve.languages.triton_lang import TritonLanguage
 from kernelevolve.outcome import CompileError
-from kernelevolve.plan import Argument, BufferArgument, LaunchPlan, LocalArgument, PlannedLaunch, ScalarArgument
+from kernelevolve.plan import (
+    Argument,
+    BufferArgument,
+    LaunchPlan,
+    LocalArgument,
+    PlannedLaunch,
+    ScalarArgument,
+    TextArgument,
+)
 
 #: Triton's name of each element type (``triton._utils.type_canonicalisation_dict``; booleans are one byte in memory).
 TYPE_NAMES: Final[Mapping[str, str]] = {
@@ -59,7 +67,7 @@ class EntrySignature:
     name: str
     #: Triton's type of each parameter in order: ``*fp32``, ``i32``, ``constexpr``.
     types: Mapping[str, str]
-    constants: Mapping[str, int | float]
+    constants: Mapping[str, int | float | str]
     #: What the compiler may assume of a parameter, as Triton's attributes.
     hints: dict[str, tuple[tuple[str, int], ...]]
 
@@ -123,12 +131,12 @@ def _signature(
 ) -> EntrySignature:
     bound = {argument.parameter: argument for argument in launch.arguments}
     types: dict[str, str] = {}
-    constants: dict[str, int | float] = {}
+    constants: dict[str, int | float | str] = {}
     hints: dict[str, tuple[tuple[str, int], ...]] = {}
     for parameter in parameters:
         name, argument = parameter.name, bound[parameter.name]
         if parameter.kind is ParameterKind.CONSTEXPR:
-            assert isinstance(argument, ScalarArgument)  # the plan binds no buffer to a constexpr
+            assert isinstance(argument, ScalarArgument | TextArgument)  # the plan binds no buffer to a constexpr
             types[name], constants[name] = _CONSTEXPR, argument.value
         else:
             types[name] = _type(plan, launch.entry, parameter, argument)
@@ -152,7 +160,7 @@ def _type(plan: LaunchPlan, entry: str, parameter: Parameter, argument: Argument
             return "i32" if -_INT32 <= value < _INT32 and dtype != "int64" else "i64"
         case LocalArgument():
             raise _refused(f"{where} gets local memory; Triton allocates shared memory itself")
-    raise AssertionError(argument)
+    raise AssertionError(argument)  # texts go to compile-time parameters
 
 
 def _hints(plan: LaunchPlan, argument: Argument, kind: str, *, short_pointers: bool) -> list[tuple[str, int]]:
