@@ -11,14 +11,19 @@ from typing import Final
 from attrs import frozen
 
 from kernelevolve.errors import suggest
-from kernelevolve.knowledge.hardware import CHIPS
+from kernelevolve.knowledge.hardware import CHIPS, family_of
 from kernelevolve.knowledge.page import LANGUAGES, Page, PageError
 from kernelevolve.outcome import Outcome
 
 _BLOCK: Final = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _WORD: Final = re.compile(r'(?P<key>[a-z]+)=(?P<value>"[^"]*"|\S+)')
 _KEYS: Final = ("problem", "check", "accelerator", "target", "workload", "says")
-_TARGETS: Final = {"triton-cuda": "cuda:sm_90", "numba-cuda": "cuda:sm_90", "triton-rocm": "hip:gfx942"}
+_TARGETS: Final = {
+    "triton-cuda": "cuda:sm_90",
+    "numba-cuda": "cuda:sm_90",
+    "triton-rocm": "hip:gfx942",
+    "mtia": "mtia:mtia2i",
+}
 _BY_FAMILY: Final = {"mtia": "mtia", "amd": "triton-rocm"}
 _PREFIX: Final = {"nvidia": "cuda", "amd": "hip", "mtia": "mtia"}
 
@@ -67,7 +72,7 @@ def examples_of(page: Page) -> tuple[Example, ...]:
     for block in _BLOCK.finditer(page.body):
         language, _, rest = block["info"].strip().partition(" ")
         if language in LANGUAGES:
-            line = page.first_line + page.body[: block.start()].count("\n") + 1
+            line = page.first_line + page.body[: block.start()].count("\n")
             words = _words(page.examples, page, line) | _words(rest, page, line)
             found.append(_example(page, line, language, block["text"], words))
     return tuple(found)
@@ -109,21 +114,19 @@ def _example(page: Page, line: int, language: str, text: str, words: dict[str, s
 def _accelerator(page: Page, language: str) -> str:
     if language != "triton":
         return {"opencl": "opencl", "numba": "numba-cuda"}[language]
-    families = {_family(one) for one in page.hardware}
+    families = {family_of(one) or one for one in page.hardware}
     return next((name for family, name in _BY_FAMILY.items() if families == {family}), "triton-cuda")
 
 
-def _family(name: str) -> str:
-    return next((family for family, pattern in CHIPS.items() if pattern.fullmatch(name)), name)
-
-
 def _target(page: Page, accelerator: str) -> str | None:
-    for family, pattern in CHIPS.items():
-        chip = next((one for one in page.hardware if pattern.fullmatch(one)), None)
-        usual = _TARGETS.get(accelerator, "mtia:mtia2i" if accelerator == "mtia" else "")
-        if chip and usual.startswith(f"{_PREFIX[family]}:"):
-            return f"{_PREFIX[family]}:{chip}"
-    return _TARGETS.get(accelerator)
+    """The page's first chip of the family that the accelerator serves; without one the usual."""
+    usual = _TARGETS.get(accelerator)
+    if usual is None:
+        return None
+    prefix = usual.partition(":")[0]
+    family = next(family for family, own in _PREFIX.items() if own == prefix)
+    chip = next((one for one in page.hardware if CHIPS[family].fullmatch(one)), None)
+    return usual if chip is None else f"{prefix}:{chip}"
 
 
 def _fail(page: Page, line: int, what: str) -> None:

@@ -8,7 +8,7 @@ import math
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -16,10 +16,11 @@ from attrs import define, field
 from kernelevolve.accelerator import Device, Source
 from kernelevolve.kernel import configuration_label
 from kernelevolve.knowledge.bottleneck import Bottleneck
-from kernelevolve.knowledge.trials import Trial, trials_of
+from kernelevolve.knowledge.quoting import quoted, shortened
+from kernelevolve.knowledge.trials import UNPAIRED, Trial, by_candidate, trials_of
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem
-from kernelevolve.store import ALL_WORKLOADS, Candidate, Evaluation, Lesson, Run
+from kernelevolve.store import Candidate, Evaluation, Lesson, Run
 
 #: Lessons that one run may leave behind.
 MOST_LESSONS: Final = 12
@@ -39,13 +40,16 @@ FEWEST_FAILURES: Final = 2
 _LIMITS: Final = (Bottleneck.RESOURCE_EXCEEDED, Bottleneck.COMPILE_UNSUPPORTED)
 #: Candidate numbers that a lesson lists at most.
 _LISTED: Final = 20
-_QUOTED: Final = 220
+#: Characters of a note where a whole line of descent is told.
+_SHORT: Final = 80
 _NUMBERS: Final = re.compile(r"\d+")
 _WORDS: Final = re.compile(r"[a-z]{2,}")
 #: A note of the form ``head: what it did there``: the head names the change.
 _HEAD: Final = re.compile(r"(?P<head>[^:]{3,48}):\s")
 #: A lesson before it has a run: how informative it is, its text, its bottleneck, its data.
 _Draft = tuple[float, str, Bottleneck | None, dict[str, Any]]
+#: Makes a failure's message fit for a lesson.
+_Quote = Callable[[str], str]
 
 
 @define
@@ -83,12 +87,17 @@ def distil(
     measured = list(evaluations)
     trials = trials_of(known, measured, device)
     resolution = _resolution(run)
+    timed = tuple(run.settings.get("workloads") or ())
+
+    def quote(message: str) -> str:
+        return quoted(message, problem, timed)
+
     made: list[_Draft] = [
         *_best_line(known, trials, measured, resolution),
-        *_hardware_limits(measured),
+        *_hardware_limits(measured, quote),
     ]
     for group in _groups(trials):
-        made += _of_group(group, resolution)
+        made += _of_group(group, resolution, quote)
     made.sort(key=lambda one: (-one[0], one[1]))
     common = {"pattern": problem.pattern, "realm": device.realm.value, "resolution": resolution}
     return [
@@ -134,50 +143,60 @@ def _name(note: str) -> str:
     return _NUMBERS.sub("N", first)[:120]
 
 
-def _of_group(group: _Group, resolution: float) -> Iterator[_Draft]:
+def _of_group(group: _Group, resolution: float, quote: _Quote) -> Iterator[_Draft]:
     yield from _of_gains(group, resolution)
     yield from _of_repairs(group)
-    yield from _of_failures(group)
+    yield from _of_failures(group, quote)
 
 
 def _of_gains(group: _Group, resolution: float) -> Iterator[_Draft]:
-    timed = [trial for trial in group.trials if trial.gain is not None]
+    known = [trial for trial in group.trials if trial.gain is not None]
+    paired = [trial for trial in known if trial.uncertainty < UNPAIRED]
+    timed = paired or known
     if not timed:
         return
+    least = resolution if paired else UNPAIRED
     gains = [trial.gain or 0.0 for trial in timed]
     median = statistics.median(gains)
     best, worst = (choose(timed, key=lambda trial: trial.gain or 0.0) for choose in (max, min))
     right = sum(trial.failure is None for trial in group.trials)
     about = f"{group.label} on a {group.bottleneck} kernel"
-    data = _data(group, gains, timed, right)
+    data = {**_data(group, gains, timed, right), "paired": bool(paired)}
     certain = [trial for trial in timed if _beyond(trial, resolution)]
     gained = [trial for trial in certain if (trial.gain or 0.0) > 1]
     lost = [trial for trial in certain if (trial.gain or 0.0) < 1]
-    if gained and median > 1 + resolution:
+    if gained and median > 1 + least:
         score = math.log(median) * math.sqrt(len(timed)) + 0.5 * math.log(best.gain or 1)
-        yield (
-            score,
-            f"{about}: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}",
-            group.bottleneck,
-            data,
-        )
-    elif gained and (best.gain or 0.0) > 1 + SOMETIMES * resolution:
+        text = f"{about}: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}"
+        yield score, text, group.bottleneck, data
+    elif gained and paired and (best.gain or 0.0) > 1 + SOMETIMES * resolution:
         text = f"{about} helps sometimes: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}"
         yield 0.5 * math.log(best.gain or 1), text, group.bottleneck, data
-    elif lost and median < 1 - resolution and (len(lost) >= FEWEST_LOSSES or median <= CLEAR_LOSS):
+    elif lost and median < 1 / (1 + least) and (len(lost) >= FEWEST_LOSSES or median <= CLEAR_LOSS):
         text = f"{about} makes it slower: {_counted(group, right, median, timed, 'ratio')}{_extreme(worst, timed)}"
         yield -0.5 * math.log(median) * math.sqrt(len(timed)), text, group.bottleneck, data
-    elif not certain and len(timed) >= FEWEST_NULL:
+    elif len(paired) >= FEWEST_NULL and all(_within(trial, resolution) for trial in paired):
         count = f"{len(group.trials)} tries, {right} right"
         text = f"{about}: {count}, no gain or loss beyond the {resolution:.0%} that is resolved here"
         yield 0.01 * len(timed), text, group.bottleneck, data
+
+
+def _within(trial: Trial, resolution: float) -> bool:
+    """Whether it is known that nothing changed, and not only unknown what did."""
+    return abs(math.log(trial.gain or 1.0)) <= math.log1p(resolution) and trial.uncertainty <= SOMETIMES * resolution
+
+
+def _beyond(trial: Trial, resolution: float) -> bool:
+    """Whether the gain or loss is larger than what the measurements resolve, and than its own interval."""
+    return abs(math.log(trial.gain or 1.0)) > max(math.log1p(resolution), math.log1p(trial.uncertainty))
 
 
 def _counted(group: _Group, right: int, median: float, timed: Sequence[Trial], what: str) -> str:
     """``12 tries, 9 right, median gain 1.31×``."""
     if len(group.trials) == 1:
         return f"1 try, {what} {median:.2f}×{_clock(timed)}"
-    return f"{len(group.trials)} tries, {right} right, median {what} {median:.2f}×{_clock(timed)}"
+    some = f" of {len(timed)} that can be compared" if len(timed) < right else ""
+    return f"{len(group.trials)} tries, {right} right, median {what}{some} {median:.2f}×{_clock(timed)}"
 
 
 def _extreme(trial: Trial, timed: Sequence[Trial]) -> str:
@@ -186,11 +205,6 @@ def _extreme(trial: Trial, timed: Sequence[Trial]) -> str:
     if len(timed) == 1:
         return f" ({pair})"
     return f", {'best' if (trial.gain or 0.0) > 1 else 'worst'} {trial.gain:.2f}× ({pair})"
-
-
-def _beyond(trial: Trial, resolution: float) -> bool:
-    """Whether the gain or loss is larger than what the measurements resolve, and than its own interval."""
-    return abs(math.log(trial.gain or 1.0)) > max(math.log1p(resolution), math.log1p(trial.uncertainty))
 
 
 def _of_repairs(group: _Group) -> Iterator[_Draft]:
@@ -206,7 +220,7 @@ def _of_repairs(group: _Group) -> Iterator[_Draft]:
     yield 0.3 * math.log1p(len(mended)), text, group.bottleneck, _data(group, [], [], len(mended))
 
 
-def _of_failures(group: _Group) -> Iterator[_Draft]:
+def _of_failures(group: _Group, quote: _Quote) -> Iterator[_Draft]:
     failures = [trial for trial in group.trials if trial.failure is not None]
     kinds = Counter(trial.failure.bottleneck for trial in failures if trial.failure)
     for kind, count in sorted(kinds.items()):
@@ -217,7 +231,7 @@ def _of_failures(group: _Group) -> Iterator[_Draft]:
         listed = ", ".join(str(trial.candidate) for trial in fell[:_LISTED])
         text = (
             f"{group.label} on a {group.bottleneck} kernel fails: {count} of {len(group.trials)} "
-            f"({kind}; candidates {listed}): {_quote(fell[0].message)}"
+            f"({kind}; candidates {listed}): {quote(fell[0].message)}"
         )
         data = {**_data(group, [], [], len(group.trials) - len(failures)), "failure": kind.value, "failed": count}
         yield 0.3 * math.log1p(count), text, kind, data
@@ -237,17 +251,13 @@ def _data(group: _Group, gains: Sequence[float], timed: Sequence[Trial], right: 
 
 
 def _clock(trials: Sequence[Trial]) -> str:
-    """What to say where times are no measurement."""
-    if any(trial.source is Source.EMULATED_CYCLES for trial in trials):
+    """What to say where times are no measurement, or were not taken side by side."""
+    sources = {trial.source for trial in trials}
+    if Source.EMULATED_CYCLES in sources:
         return " (emulated)"
-    if any(trial.source in (Source.RECORDED, Source.ANALYTIC) for trial in trials):
-        return f" ({next(trial.source for trial in trials)})"
-    return ""
-
-
-def _quote(message: str) -> str:
-    line = (message.strip().splitlines() or ["no message"])[0]
-    return line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
+    if sources & {Source.RECORDED, Source.ANALYTIC}:
+        return f" ({', '.join(sorted(str(one) for one in sources))})"
+    return " (timed apart, not side by side)" if any(trial.uncertainty >= UNPAIRED for trial in trials) else ""
 
 
 # --- the whole run
@@ -257,7 +267,8 @@ def _best_line(
     candidates: Sequence[Candidate], trials: Sequence[Trial], evaluations: Sequence[Evaluation], resolution: float
 ) -> Iterator[_Draft]:
     """How the best kernel came about: first of all lessons, where the run gained anything."""
-    right = [one for one in evaluations if one.outcome is Outcome.CORRECT and one.workload == ALL_WORKLOADS]
+    standing = (one for each in by_candidate(evaluations).values() for one in each)
+    right = [one for one in standing if one.outcome is Outcome.CORRECT]
     best = max(right, key=lambda one: (one.fitness or 0.0, -one.id), default=None)
     if best is None or (best.fitness or 0.0) <= 1 + resolution:
         return
@@ -271,13 +282,13 @@ def _best_line(
     for number in line[1:]:
         gain = by_child[number].gain if number in by_child else None
         by = f" {gain:.2f}×" if gain is not None else ""
-        steps.append(f"{_quote(by_number[number].note or by_number[number].operator)[:80]}{by} ({number})")
+        steps.append(f"{shortened(by_number[number].note or by_number[number].operator, _SHORT)}{by} ({number})")
     label = configuration_label(best.configuration)
     source = best.source
     kind = " (emulated)" if source is Source.EMULATED_CYCLES else f" ({source})" if source is Source.RECORDED else ""
     text = (
         f"Best of the run: candidate {best.candidate}, {best.fitness:.2f}× its seed when screened{kind}"
-        f"{f', with {label}' if label else ''}; by: {' → '.join(steps)}"
+        f"{f', with {label}' if label else ''}; by: {' → '.join(steps) or 'tuning alone'}"
     )
     data = {
         "best": best.candidate,
@@ -289,9 +300,7 @@ def _best_line(
     yield math.inf, text, None, data
 
 
-def _hardware_limits(
-    evaluations: Sequence[Evaluation],
-) -> Iterator[_Draft]:
+def _hardware_limits(evaluations: Sequence[Evaluation], quote: _Quote) -> Iterator[_Draft]:
     """What configurations needed more of than the device has, by resource."""
     over: dict[tuple[str, Any], list[Evaluation]] = {}
     for one in evaluations:
@@ -301,9 +310,11 @@ def _hardware_limits(
         needed = [_number(one.details, "needed") or 0 for one in fell]
         has = f"the device has {limit}" if limit is not None else "more than the device has"
         numbers = sorted({one.candidate for one in fell})
+        many = f"{len(fell)} configurations needed" if len(fell) > 1 else "1 configuration needed"
+        amount = f"{min(needed)} to {max(needed)}" if min(needed) < max(needed) else f"{needed[0]}"
         text = (
-            f"{resource}: {len(fell)} configurations needed {min(needed)} to {max(needed)}; {has} "
-            f"(candidates {', '.join(map(str, numbers[:_LISTED]))}): {_quote(fell[0].message)}"
+            f"{resource}: {many} {amount}; {has} "
+            f"(candidates {', '.join(map(str, numbers[:_LISTED]))}): {quote(fell[0].message)}"
         )
         data = {
             "resource": resource,

@@ -37,8 +37,15 @@ _SPILLS: Final = ("spill_store_bytes", "spill_load_bytes", "vgpr_spills", "sgpr_
 #: The type that a device's peak of arithmetic is for, where its source names one.
 _PEAK_TYPE: Final = re.compile(r"\b(?:FP|INT|BF|TF)(\d+)\b")
 _DTYPE: Final = re.compile(r":([a-z]+\d+\w*)")
-#: How an emulator's sentence blames memory, in its own words.
-_MEMORY_WORDS: Final = ("bandwidth is used up", "fabric")
+#: Parts of an emulated profile that a diagnosis repeats.
+_KEPT: Final = ("memory_bytes", "local_memory", "circular_buffers", "programs", "elements", "diagnostics")
+#: Share of a chip's elements with work, up to which more programs are what helps most.
+FEW_ELEMENTS: Final = 0.5
+#: How an emulator names what its sentence blames: a bandwidth with its share of the time, the transfers' units, and
+#: elements that wait for others.
+_USED_UP: Final = re.compile(r"bandwidth is used up for (\d+)%")
+_TRANSFERS: Final = "fabric"
+_IDLE: Final = "elements are idle"
 
 
 @frozen
@@ -63,6 +70,9 @@ def limits_of(profile: Mapping[str, Any], resources: Mapping[str, Any], device: 
         return Diagnosis(Bottleneck.CORRECT, "Right; no time was taken, so nothing is known of what limits it.")
     on_host = device is not None and device.host_threads is not None
     found = _near_roof(rate, device, on_host=on_host) or _spilling(resources, rate) or _short(rate)
+    if found is None and not on_host and (rate.compute or 0.0) >= max(LEANING, rate.memory or 0.0):
+        # Kernels on matrix units fill few warps with much work each, by design.
+        found = _compute(rate, "so that better scheduling helps too")
     return found or _few_warps(resources, rate) or _far(rate, on_host=on_host)
 
 
@@ -182,11 +192,8 @@ def _few_warps(resources: Mapping[str, Any], rate: _Rate) -> Diagnosis | None:
 
 
 def _far(rate: _Rate, *, on_host: bool) -> Diagnosis:
-    memory, compute = rate.memory or 0.0, rate.compute or 0.0
-    if not on_host and max(memory, compute) >= LEANING:
-        if memory >= compute:
-            return _memory(rate, f"{memory:.0%} of the device's peak, so that better access patterns help too", {})
-        return _compute(rate, "so that better scheduling helps too")
+    if not on_host and (rate.memory or 0.0) >= LEANING:
+        return _memory(rate, f"{rate.memory:.0%} of the device's peak, so that better access patterns help too", {})
     if rate.memory is None and rate.compute is None:
         sentence = f"Right, {rate.seconds * 1e6:.1f} µs on {rate.workload}; the device's peaks are not known."
         return Diagnosis(Bottleneck.CORRECT, sentence, (), _numbers(rate))
@@ -219,43 +226,49 @@ def _numbers(rate: _Rate | None) -> dict[str, Any]:
 
 
 def _estimate(value: Any, depth: int = 4) -> Mapping[str, Any] | None:
-    """The record of an emulated time within a profile, wherever an accelerator put it; the longest of several."""
+    """The profile of an emulated time (cycles, and what each unit did), wherever it stands; the longest of several."""
     if not isinstance(value, Mapping) or depth == 0:
         return None
-    inner = value.get("profile")
-    if value.get("cycles") and isinstance(inner, Mapping) and inner.get("units"):
+    if value.get("cycles") and isinstance(value.get("units"), Mapping) and value["units"]:
         return value
     found = [one for one in (_estimate(each, depth - 1) for each in value.values()) if one is not None]
     return max(found, key=lambda one: float(one["cycles"]), default=None)
 
 
-def _emulated(record: Mapping[str, Any]) -> Diagnosis:
-    cycles, profile = float(record["cycles"]), record["profile"]
+def _emulated(profile: Mapping[str, Any]) -> Diagnosis:
+    cycles = float(profile["cycles"])
     shares = {str(unit): float(use["busy"]) / cycles for unit, use in profile["units"].items()}
     said = str(profile.get("bottleneck", ""))
     launching = float(profile.get("launch_cycles") or 0.0) / cycles
     unit = max(shares, key=lambda name: (shares[name], name))
     evidence = {
-        "cycles": record["cycles"],
+        "cycles": profile["cycles"],
         "realm": Realm.EMULATED.value,
         "units": {name: round(share, 3) for name, share in shares.items()},
         "launch_share": round(launching, 3),
-        **{name: profile[name] for name in ("memory", "programs", "elements", "local_high_water") if name in profile},
+        **{name: profile[name] for name in _KEPT if name in profile},
     }
-    bottleneck, terms = _blame(said, launching, unit, shares[unit])
+    elements = profile.get("elements") or {}
+    working = elements["busy"] / elements["available"] if elements.get("available") else 1.0
+    bottleneck, terms = _blame(said, launching, unit, shares[unit], elements=working)
     return Diagnosis(bottleneck, f"Emulated: {said or f'the {unit} is busy for {shares[unit]:.0%}'}.", terms, evidence)
 
 
-def _blame(said: str, launching: float, unit: str, share: float) -> tuple[Bottleneck, tuple[str, ...]]:
-    idle = "have a program" in said or "elements are idle" in said
+def _blame(
+    said: str, launching: float, unit: str, share: float, *, elements: float
+) -> tuple[Bottleneck, tuple[str, ...]]:
+    """The class of an emulated profile; `elements` is the share of the chip's elements that have a program."""
+    used_up = _USED_UP.search(said)
     if launching >= BUSY:
         return Bottleneck.LAUNCH_BOUND, ("launch", "jobs", "programs", "grid", "one program per element")
-    if _MEMORY_WORDS[0] in said:
+    if elements <= FEW_ELEMENTS:
+        return Bottleneck.OCCUPANCY_LIMITED, ("programs", "elements", "grid", "balance", "split")
+    if used_up is not None and int(used_up[1]) >= 100 * BUSY:
         return Bottleneck.MEMORY_BOUND, ("bandwidth", "DRAM", "shared memory", "traffic", "reuse", "tile")
-    if share >= BUSY and _MEMORY_WORDS[1] in unit:
+    if share >= BUSY and unit.startswith(_TRANSFERS):
         return Bottleneck.MEMORY_BOUND, ("fabric", "transfers", "DMA", "contiguous", "block pointers", "traffic")
     if share >= BUSY:
         return Bottleneck.COMPUTE_BOUND, (unit, "units", "overlap", "dot", "SIMD", "vector core")
-    if idle:
+    if _IDLE in said:
         return Bottleneck.OCCUPANCY_LIMITED, ("programs", "elements", "grid", "balance", "split")
     return Bottleneck.LATENCY_BOUND, ("circular buffers", "num_stages", "cb_multiplier", "overlap", "prefetch", unit)

@@ -20,7 +20,7 @@ MAX_LINES: Final = 150
 #: How a source begins that is a file of this project.
 MEASURED: Final = "measured by this project: "
 LANGUAGES: Final = ("opencl", "triton", "numba")
-_MAX_TITLE: Final = 90
+_MAX_TITLE: Final = 100
 _ID: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(/[a-z0-9]+(-[a-z0-9]+)*)*")
 _FENCE: Final = re.compile(r"\A---[ \t]*\r?\n(?P<header>.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 
@@ -107,7 +107,7 @@ def parse_page(text: str, id: str, *, origin: str = "") -> Page:  # noqa: A002  
         raise PageError(f"{where}: a page's path is of lower-case letters, digits and hyphens, not {id!r}")
     metadata, body, first_line = _split(text, where)
     header = _Header(metadata, where)
-    kind = Kind(header.one("kind", tuple(Kind)))
+    kind = Kind(header.one("kind", _values(Kind)))
     _check_place(id, kind, where)
     page = Page(
         id=id,
@@ -116,8 +116,8 @@ def parse_page(text: str, id: str, *, origin: str = "") -> Page:  # noqa: A002  
         body=body,
         languages=header.several("languages", LANGUAGES),
         hardware=header.hardware(_own_family(id)),
-        bottlenecks=tuple(Bottleneck(one) for one in header.several("bottleneck", tuple(Bottleneck))),
-        phases=tuple(Phase(one) for one in header.several("phase", tuple(Phase))),
+        bottlenecks=tuple(Bottleneck(one) for one in header.several("bottleneck", _values(Bottleneck))),
+        phases=tuple(Phase(one) for one in header.several("phase", _values(Phase))),
         problems=header.words("problems"),
         sources=header.sources(),
         examples=header.text("examples"),
@@ -145,7 +145,7 @@ def _split(text: str, where: str) -> tuple[Mapping[str, Any], str, int]:
         metadata, _ = frontmatter.parse(match[0])
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f":{mark.line + 2}"  # marks count from 0, below the opening line
+        line = "" if mark is None else f":{mark.line + 1}"  # marks count from 0
         what = getattr(error, "problem", None) or "not YAML"
         raise PageError(f"{where}{line}: the front matter is not YAML: {what}") from None
     return metadata, text[match.end() :], match[0].count("\n") + 1
@@ -163,6 +163,10 @@ def _check_place(id: str, kind: Kind, where: str) -> None:  # noqa: A002
     expected = KINDS.get(folder) if len(parts) > 1 else None
     if expected is not None and kind is not expected:
         raise PageError(f"{where}: kind: pages in {folder}/ are of kind {expected}, not {kind}")
+
+
+def _values(kind: type[enum.StrEnum]) -> tuple[str, ...]:
+    return tuple(one.value for one in kind)
 
 
 class _Header:
