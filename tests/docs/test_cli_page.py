@@ -41,14 +41,14 @@ def test_a_command_s_section_gives_the_defaults_in_force(name: str) -> None:
     defaults = {
         str(one.default)
         for one in COMMANDS[name].params
-        if one.default not in (None, True, False, ...) and "-" in one.opts[0]
+        if one.default not in (None, True, False, "", ...) and "-" in one.opts[0]
     }
 
     assert {value for value in defaults if f"`{value}`" not in section(name)} == set()
 
 
 def test_the_page_has_a_section_per_command_and_no_other() -> None:
-    assert set(re.findall(r"^## `(\w+)`", PAGE, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^## `([\w-]+)`", PAGE, re.MULTILINE)) == set(COMMANDS)
 
 
 def test_the_page_gives_every_exit_status() -> None:

@@ -121,7 +121,7 @@ def _proposer(name: str, model: Mapping[str, Any]) -> Proposer:
 
 
 def check_ready(proposer: Proposer) -> None:
-    """Raises `KernelEvolveError` where a proposer lacks what it needs, such as a key; nothing has been evaluated yet."""
+    """Raises `KernelEvolveError` where a proposer lacks what it needs, such as a key."""
     for one in proposer.proposers if isinstance(proposer, Mixed) else (proposer,):
         if isinstance(one, Readies):
             one.check_ready()

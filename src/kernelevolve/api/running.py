@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["SearchSettings", "lasting_reference", "make_evaluator", "opened_run", "run_until_done", "using_store"]
+__all__ = [
+    "SearchSettings",
+    "lasting_reference",
+    "make_evaluator",
+    "make_evolution",
+    "opened_run",
+    "run_until_done",
+    "using_store",
+]
 
+import logging
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,9 +21,11 @@ from pathlib import Path
 from attrs import frozen
 
 from kernelevolve import registry
-from kernelevolve.accelerator import Accelerator, Device
+from kernelevolve.accelerator import Accelerator, Device, Realm
+from kernelevolve.api.devices import same_device
 from kernelevolve.api.finishing import finish
 from kernelevolve.api.learning import learn_from, lessons_for
+from kernelevolve.api.locks import device_lock
 from kernelevolve.api.opening import open_accelerator, open_problem, open_proposer
 from kernelevolve.api.records import RunResult, result_record
 from kernelevolve.api.settings import default_settings
@@ -31,6 +42,8 @@ from kernelevolve.evolution.proposal import Proposer, Remembers
 from kernelevolve.evolution.search import OUTSIDE, Search
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.store import EventKind, Run, Store, home
+
+_log = logging.getLogger("kernelevolve")
 
 
 @frozen
@@ -52,7 +65,7 @@ class SearchSettings:
 def make_evaluator(
     problem: Problem, made: Accelerator, device: Device, workloads: Sequence[Workload], settings: Settings | None
 ) -> Evaluator:
-    """An evaluator with the user's compile cache and secret inputs of its own."""
+    """An evaluator with the user's compile cache and secret inputs of its own; alone on the device while it uses it."""
     return Evaluator(
         problem,
         made,
@@ -62,6 +75,7 @@ def make_evaluator(
         settings=settings or default_settings(device),
         cache=CompileCache(home() / "cache" / "compile"),
         secret=secrets.randbits(62),
+        alone=(lambda: device_lock(device, _log.warning)) if device.realm is Realm.HARDWARE else nullcontext,
     )
 
 
@@ -92,14 +106,20 @@ def opened_run(
     what = problem or open_problem(str(record.settings["problem"]), on)
     if what.fingerprint != record.fingerprint:
         raise KernelEvolveError(f"run {run}: problem {what.name!r} was declared differently then; start a new run")
+    then = structure(record.description, Device)
+    if not same_device(on, then):
+        raise KernelEvolveError(
+            f"run {run}: device {record.settings['device']} of {record.accelerator} is now {on.label}, and the run's "
+            f"numbers are of {then.label}; start a new run here"
+        )
     timed = tuple(Workload.parse(label) for label in record.settings["workloads"])
     evaluation = structure(record.settings["evaluation"], Settings)
     maker = open_proposer(proposer or record.proposer, record.settings.get("model"))
     with make_evaluator(what, made, on, timed, evaluation) as evaluator:
-        yield _evolution(store, record, what, evaluator, maker, budget or budget_from(record.budget), observer)
+        yield make_evolution(store, record, what, evaluator, maker, budget or budget_from(record.budget), observer)
 
 
-def _evolution(
+def make_evolution(
     store: Store,
     run: Run,
     problem: Problem,

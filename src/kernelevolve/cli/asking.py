@@ -103,11 +103,11 @@ def tell(
     run: RunId,
     proposal: Annotated[str | None, typer.Argument(help="The proposal's id, as ask printed it.")] = None,
     file: Annotated[Path | None, typer.Argument(help="The kernel file.")] = None,
-    note: Annotated[str, typer.Option("--note", help="What was changed, in one line.")] = "",
+    note: Annotated[str | None, typer.Option("--note", help="What was changed, in one line.")] = None,
     predicted: Annotated[
         float | None, typer.Option("--predicted", help="How many times as fast as its parent it should be.")
     ] = None,
-    bottleneck: Annotated[str, typer.Option("--bottleneck", help="What the change is aimed at.")] = "",
+    bottleneck: Annotated[str | None, typer.Option("--bottleneck", help="What the change is aimed at.")] = None,
     decline: Annotated[str | None, typer.Option("--decline", help="Nothing comes of the proposal; say why.")] = None,
     results: Annotated[
         Path | None, typer.Option("--results", help="Take in what evaluate-batch wrote, for every proposal in it.")
@@ -122,7 +122,14 @@ def tell(
     match (proposal, file, decline, results):
         case (str(), Path(), None, None):
             done = tell_file(
-                output, run, proposal, file, note=note, predicted=predicted, bottleneck=bottleneck, store_url=store
+                output,
+                run,
+                proposal,
+                file,
+                note=note or "",
+                predicted=predicted,
+                bottleneck=bottleneck or "",
+                store_url=store,
             )
         case (str(), None, str(), None):
             done = decline_proposal(output, run, proposal, decline, store)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 __all__ = ["Confirmation", "Side", "SideError", "confirm"]
 
-import math
 import random
 import secrets
 import time
@@ -27,7 +26,7 @@ from kernelevolve.evaluation.measure import Comparison, Protocol, compare_paired
 from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evaluation.records import Timing
 from kernelevolve.evaluation.runner import Contestant
-from kernelevolve.evaluation.screen import on_one_clock, same_clock
+from kernelevolve.evaluation.screen import exact, launches_within, on_one_clock, same_clock
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.outcome import CandidateError, Implausible
 from kernelevolve.problem import Workload
@@ -82,9 +81,10 @@ def confirm(
     ring = _Ring(evaluator, workload, sides, protocol or evaluator.settings.protocol, eager=eager)
     evaluator.release_anchors()
     evaluator.worker.stop()
-    ring.warm_up()
-    ring.sample_until_settled(baselines)
-    ring.verify()
+    with evaluator.alone():
+        ring.warm_up()
+        ring.sample_until_settled(baselines)
+        ring.verify()
     return ring.result(baselines)
 
 
@@ -122,16 +122,18 @@ class _Ring:
             self.eager = Eager(book.run_reference, threads=evaluator.device.host_threads, flush_bytes=flush)
         self.eager_samples: list[Sample] = []
         self.launches = 1
+        #: The smallest difference that means anything.
+        self.resolution = self.protocol.resolution
         self.rng = random.Random(secrets.randbits(63))
 
     def warm_up(self) -> None:
         runner = self.evaluator.runner
-        shortest = math.inf
+        warm: list[Sample] = []
         for name, contestant in self.contestants.items():
             with _blaming(name):
                 samples, _ = runner.sample([(contestant, turn) for turn in range(ROTATIONS)], flush=False)
-                shortest = min(shortest, *(sample.seconds for sample in samples))
-        self.launches = min(1000, max(1, round(self.protocol.short / shortest)))
+                warm += samples
+        self.launches = launches_within(warm, self.protocol.short)
         if self.eager:
             self.eager.warm_up(self.cases)
         for name, contestant in self.contestants.items():
@@ -160,6 +162,8 @@ class _Ring:
         while True:
             self._round(turn)
             turn += 1
+            if turn == 2 * ROTATIONS and self._exact():
+                return
             enough = turn >= self.protocol.confirm_rounds
             if enough and (time.monotonic() > deadline or self._settled(baselines)):
                 return
@@ -187,6 +191,14 @@ class _Ring:
         for name, sample in zip(names, samples, strict=True):
             self.samples[name].append(sample)
 
+    def _exact(self) -> bool:
+        """Whether no clock has shown noise; then one sample for each set of inputs is kept, and none more is needed."""
+        if self.eager or not all(exact(samples, ROTATIONS) for samples in self.samples.values()):
+            return False
+        self.samples = {name: samples[:ROTATIONS] for name, samples in self.samples.items()}
+        self.resolution = 0.0
+        return True
+
     def _settled(self, baselines: Sequence[str]) -> bool:
         precision, least = self.protocol.precision, self.protocol.confirm_rounds
         return all(
@@ -208,7 +220,7 @@ class _Ring:
         self._agree_on_a_clock()
         if same_clock(next(iter(self.samples.values()))) is Source.ANALYTIC:
             raise KernelEvolveError("these times come from a formula; they rank candidates and are no speed-up")
-        limit = self.protocol.resolution
+        limit = self.resolution
         comparisons = {
             (baseline, name): compare_paired(_seconds(self.samples[baseline]), _seconds(ours), resolution=limit)
             for baseline in baselines

@@ -1,8 +1,8 @@
 """Which unit does an operation, and for how many cycles: one execution on one processing element.
 
 - *fabric in*, *fabric out*: DMA between local memory and the chip; priced by `schedule`, which knows the traffic.
-- *dot engine*: ``tt.dot`` of 1- and 2-byte types (4-byte where the chip has it and the kernel allows TF32); partial
-  tiles cost whole ones. The *reduction engine* adds the product to an accumulator that lives in local memory.
+- *dot engine*: ``tt.dot`` of 1- and 2-byte types (4-byte where the chip has it and the kernel allows TF32; as several
+  products of pieces where it asks for them, ``tf32x3`` and the like); partial tiles cost whole ones. The *reduction engine* adds the product to an accumulator that lives in local memory.
 - *SIMD engine*: floating-point arithmetic, comparisons, conversions, sums and maxima of tiles, lookup tables, and
   float32 dots that the dot engine cannot do exactly. One custom instruction a tile.
 - *vector core*: integers, selections of integers, scans, gathers within a tile; functions and divisions in software.
@@ -58,6 +58,8 @@ class Work:
 
 
 _LOOKUP: Final = "__mtia_lookup_"
+#: Products of the pieces that a float32 operand is cut into: high x high, high x low, low x high; six of three pieces.
+_PRODUCTS: Final = {"tf32x3": 3, "bf16x3": 3, "bf16x6": 6}
 #: One pass of the SIMD engine over a tile.
 _SIMD: Final = {
     *(f"arith.{name}" for name in ("addf", "subf", "mulf", "maxnumf", "minnumf", "maximumf", "minimumf", "negf")),
@@ -193,8 +195,13 @@ class Workbook:
         batch = math.prod(left.shape[:-2])
         size = max(width(left), width(right))
         one_byte = size == 1 and (chip.dot_floats if left.kind is Kind.FLOAT else chip.dot_integers)
-        exact = size == 4 and str(op.attributes.get("inputPrecision", "ieee")) == "ieee"
-        rate = chip.dot_macs_4byte if size == 4 else chip.dot_macs_2byte
+        precision = str(op.attributes.get("inputPrecision", "ieee")) if size == 4 else ""
+        exact = precision == "ieee"
+        # Float32 in pieces: so many products of the pieces, and the cutting up on the SIMD engine.
+        products = _PRODUCTS.get(precision, 1)
+        pieces = {1: 0, 3: 2, 6: 3}[products]
+        size = 2 if precision.startswith("bf16") else size
+        rate = (chip.dot_macs_4byte if size == 4 else chip.dot_macs_2byte) / products
         rate, size = (chip.dot_macs_1byte, size) if one_byte else (rate, max(size, 2))
         operands = batch * (rows * depth * width(left) + depth * cols * width(right))
         if not rate or exact or size > 4:
@@ -210,9 +217,10 @@ class Workbook:
         held = batch * rows * cols * 4 <= chip.accumulator_bytes
         accumulator = 0.0 if held else 2.0 * total.size * 4
         reduce_cycles = 0.0 if held else total.size / chip.reduce_elements
+        cut = 2.0 * pieces * batch * (rows * depth + depth * cols) / chip.simd_elements
         return Work(
-            units=((Unit.DOT, cycles), (Unit.REDUCE, reduce_cycles)),
-            core=math.ceil(steps / 2) * chip.dot_issue_cycles,
+            units=((Unit.DOT, cycles), (Unit.REDUCE, reduce_cycles), *([(Unit.SIMD, cut)] if cut else [])),
+            core=math.ceil(products * steps / 2) * chip.dot_issue_cycles,
             latency=float(tile),
             local_bytes=operands + max(0.0, streamed - operands) + accumulator,
         )
