@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import archive_scale, evolve_targets, latency, tuner_spaces, worker_warmth
+from benchmarks import archive_scale, evolve_targets, latency, mtia_calibration, mtia_speed, tuner_spaces, worker_warmth
 from benchmarks.figures import Figure, table
 
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
@@ -21,6 +21,9 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "archive": lambda _: archive_scale.figures(),
     "tuner": lambda options: tuner_spaces.figures(options.spaces),
     "evolve": lambda _: evolve_targets.figures(),
+    "mtia-speed": lambda _: mtia_speed.figures(),
+    "mtia-model": lambda _: mtia_calibration.figures(),
+    "mtia-evolve": lambda _: evolve_targets.mtia_figures(),
 }
 
 

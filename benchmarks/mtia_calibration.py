@@ -8,7 +8,7 @@ a dot's result, so a launch is timed without computing one.
 
 from __future__ import annotations
 
-__all__ = ["ANCHORS", "Anchor", "figures", "launch", "parameter_table", "sensitivity_changes"]
+__all__ = ["ANCHORS", "Anchor", "compiled", "figures", "launch", "parameter_table", "sensitivity_changes"]
 
 import argparse
 import sys
@@ -34,10 +34,8 @@ TOLERANCE: Final = 0.05
 _TYPES: Final = {"float16": "*fp16", "uint16": "*bf16", "float32": "*fp32", "int32": "*i32"}
 
 
-def launch(
-    name: str, chip: str, grid: int, arrays: Mapping[str, Any], numbers: Mapping[str, int], **constants: int
-) -> Trace:
-    """Compile a kernel of `benchmarks.mtia_kernels` and run it; uint16 arrays are bfloat16."""
+def compiled(name: str, chip: str, arrays: Mapping[str, Any], numbers: Mapping[str, int], **constants: int) -> Program:
+    """A kernel of `benchmarks.mtia_kernels` for these arguments; uint16 arrays are bfloat16."""
     import triton  # noqa: PLC0415
     from triton.backends.compiler import GPUTarget  # noqa: PLC0415
     from triton.compiler import ASTSource  # noqa: PLC0415
@@ -53,7 +51,14 @@ def launch(
         {each: kinds[each] for each in function.arg_names},
         {(places[each],): value for each, value in constants.items()},
     )
-    program = from_json(triton.compile(source, target=GPUTarget("mtia", chip, 1)).asm["mtia"])
+    return from_json(triton.compile(source, target=GPUTarget("mtia", chip, 1)).asm["mtia"])
+
+
+def launch(
+    name: str, chip: str, grid: int, arrays: Mapping[str, Any], numbers: Mapping[str, int], **constants: int
+) -> Trace:
+    """Compile a kernel of `benchmarks.mtia_kernels` and run it."""
+    program = compiled(name, chip, arrays, numbers, **constants)
     memory = {each: Memory(array.reshape(-1).view(np.uint8)) for each, array in arrays.items()}
     arguments: dict[str, str | float] = {**{each: each for each in arrays}, **numbers}
     trace = execute(_without_dots(program), arguments, (grid,), memory, options=Options(races=False))
