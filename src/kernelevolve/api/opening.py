@@ -108,7 +108,12 @@ def open_proposer(proposer: str | Proposer, model: Mapping[str, Any] | None = No
     """
     if not isinstance(proposer, str):
         return proposer
-    parts = [_proposer(name.strip(), model or {}) for name in proposer.split("+")]
+    names = [name.strip() for name in proposer.split("+")]
+    if model and not any(isinstance(registry.load("proposer", name), TakesModel) for name in names):
+        raise KernelEvolveError(
+            f"proposer {proposer!r} calls no language model, so {', '.join(sorted(model))} would change nothing"
+        )
+    parts = [_proposer(name, model or {}) for name in names]
     return parts[0] if len(parts) == 1 else Mixed(parts)
 
 
