@@ -25,6 +25,7 @@ __all__ = [
     "FlushesCache",
     "Interprets",
     "Peaks",
+    "Profiles",
     "Program",
     "Realm",
     "Sample",
@@ -243,6 +244,15 @@ class FlushesCache(Protocol):
 
     def flush(self) -> None:
         """Leave nothing of earlier launches in any cache (write twice the last level's size)."""
+        ...
+
+
+@runtime_checkable
+class Profiles(Protocol):
+    """A session that knows where a call's time goes."""
+
+    def profile(self, call: Call) -> Mapping[str, Any]:
+        """JSON values for whoever wants to make the kernel faster; ``bottleneck`` is one sentence. May run the plan."""
         ...
 
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from attrs import evolve
 
-from kernelevolve import Workload
-from kernelevolve.evaluation.casebook import TIMED, CaseBook
+from kernelevolve import Workload, registry
+from kernelevolve.accelerator import Realm
+from kernelevolve.evaluation.casebook import TIMED, CaseBook, default_workload
 from kernelevolve.evaluation.cases import tensor_bytes
 from kernelevolve.outcome import WrongResult
 from kernelevolve.testing import samples
@@ -22,6 +23,27 @@ def book(secret: int = 1, dtypes: tuple[str, ...] = ("float32",)) -> CaseBook:
 def test_one_secret_gives_the_same_cases_and_another_gives_others() -> None:
     drawn = [[case.staged.inputs["x"] for case in book(secret).checks()] for secret in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_timed_inputs_can_be_the_same_in_every_run_while_checks_stay_secret() -> None:
+    one, other = (
+        CaseBook(samples.problem(), secret, limit_bytes=1 << 20, dtypes=("float32",), timed=0) for secret in (1, 2)
+    )
+    timed = [[case.staged.inputs["x"] for case in book_.rotations(WORKLOAD, 2)] for book_ in (one, other)]
+    checked = [[case.staged.inputs["x"] for case in book_.checks()] for book_ in (one, other)]
+    assert timed[0] == timed[1]
+    assert checked[0] != checked[1]
+
+
+def test_an_emulated_device_times_what_is_tagged_for_it() -> None:
+    device = registry.accelerator("reference").devices()[0]
+    plain = samples.problem()
+    assert default_workload(plain, device) == plain.workloads[0]
+    smoke = evolve(plain, workloads=(*plain.workloads, Workload.parse("rows=9,cols=9", ["smoke"])))
+    assert default_workload(smoke, device).label == "rows=9,cols=9"
+    tagged = evolve(smoke, workloads=(*smoke.workloads, Workload.parse("rows=8,cols=8", ["emulated"])))
+    assert default_workload(tagged, device).label == "rows=8,cols=8"
+    assert default_workload(tagged, evolve(device, realm=Realm.INTERPRETED)).label == "rows=9,cols=9"
 
 
 def test_cases_are_prepared_once() -> None:

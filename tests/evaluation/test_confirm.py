@@ -9,7 +9,7 @@ from attrs import evolve
 
 from kernelevolve import parse_kernel
 from kernelevolve.accelerator import Source
-from kernelevolve.evaluation.confirm import Side, SideError, confirm
+from kernelevolve.evaluation.confirm import ROTATIONS, Side, SideError, confirm
 from kernelevolve.evaluation.measure import Protocol, Verdict
 from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.outcome import CandidateError, Implausible, Outcome
@@ -27,8 +27,24 @@ def test_the_ratio_of_two_sides_is_found_with_its_verdict(rogue_evaluator: Calla
     assert (paired.ratio, paired.verdict) == (pytest.approx(2.0, rel=1e-3), Verdict.FASTER)
     assert set(found.comparisons) == {("slow", "fast")}
     assert (found.eager, found.eager_description) == (None, "")
-    assert paired.rounds >= QUICK.confirm_rounds
     assert found.timings["fast"].source is Source.EMULATED_CYCLES
+    assert paired.rounds == ROTATIONS  # a clock without noise: one round for each set of inputs says it all
+
+
+def test_cycles_with_noise_are_sampled_until_they_settle(rogue_evaluator: Callable[..., Evaluator]) -> None:
+    noisy = Side("slow", parse_kernel(samples.SLOW.replace("COST", "NOISE = 0.01\nCOST")), {})
+    found = confirm(rogue_evaluator(), WORKLOAD, [noisy, GOOD], baselines=["slow"], protocol=QUICK)
+    paired = found.comparisons["slow", "fast"]
+    assert paired.rounds >= QUICK.confirm_rounds
+    assert paired.low < paired.ratio < paired.high
+
+
+def test_any_difference_counts_on_a_clock_without_noise(rogue_evaluator: Callable[..., Evaluator]) -> None:
+    slightly = Side("slow", parse_kernel(samples.GOOD.replace("rows * cols * 10", "rows * cols * 10 + 1")), {})
+    found = confirm(rogue_evaluator(), WORKLOAD, [slightly, GOOD], baselines=["slow"], protocol=QUICK)
+    paired = found.comparisons["slow", "fast"]
+    assert 1 < paired.ratio < 1 + QUICK.resolution
+    assert paired.verdict is Verdict.FASTER
 
 
 def test_a_confirmation_runs_in_a_fresh_process_on_fresh_secrets(rogue_evaluator: Callable[..., Evaluator]) -> None:

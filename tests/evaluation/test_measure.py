@@ -16,6 +16,7 @@ from kernelevolve.evaluation.measure import (
     _rank,
     compare_paired,
     median_interval,
+    repeated,
     resolution,
     settled,
     shuffled_rounds,
@@ -160,3 +161,11 @@ def test_the_resolution_is_the_95th_percentile_of_the_difference_on_either_side(
 @pytest.mark.parametrize(("seconds", "rounds"), [(1e-6, 15), (0.05, 10), (0.1, 5), (10.0, 5), (0.0, 15)])
 def test_slow_rounds_are_fewer_but_never_fewer_than_the_first_look(seconds: float, rounds: int) -> None:
     assert Protocol().rounds_within(seconds) == rounds
+
+
+@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=4), st.integers(1, 4))
+def test_times_that_come_round_are_repeated_until_one_of_them_moves(cycle: list[float], rounds: int) -> None:
+    times = cycle * (rounds + 1)
+    assert repeated(times, len(cycle))
+    assert not repeated(times[: len(cycle)], len(cycle))  # seen once: nothing is known
+    assert not repeated([*times[:-1], math.nextafter(times[-1], math.inf)], len(cycle))

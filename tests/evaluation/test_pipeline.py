@@ -13,14 +13,15 @@ from kernelevolve import Workload, parse_kernel, registry
 from kernelevolve.accelerator import Source
 from kernelevolve.evaluation.isolation import Limits
 from kernelevolve.evaluation.measure import Protocol, Verdict
-from kernelevolve.evaluation.pipeline import Anchor, Evaluator, Settings
+from kernelevolve.evaluation.pipeline import ROTATIONS, Anchor, Evaluator, Settings
 from kernelevolve.evaluation.records import Evaluation, Stage
 from kernelevolve.outcome import Outcome
 from kernelevolve.testing import samples
 
 WORKLOAD = Workload.parse("rows=16,cols=32")
 SETTINGS = Settings(
-    limits=Limits(run_seconds=1.0, compile_seconds=1.5, memory=1 << 30), protocol=Protocol(screen_rounds=8, warmup=1)
+    limits=Limits(run_seconds=1.0, compile_seconds=1.5, memory=1 << 30),
+    protocol=Protocol(screen_rounds=8, warmup=1, unstable=0.2),
 )
 
 
@@ -48,6 +49,7 @@ def test_a_right_kernel_is_correct_with_its_time_and_origin(evaluator: Evaluator
     assert timing.workload == WORKLOAD.label
     assert timing.source is Source.EMULATED_CYCLES
     assert found.checks.passed == found.checks.planned > 0
+    assert len(timing.samples) == ROTATIONS  # cycles that repeat exactly: one for each set of inputs says it all
 
 
 @pytest.mark.parametrize("outcome", sorted(samples.FAILING))

@@ -57,3 +57,16 @@ def test_the_sentence_is_about_the_slowest_workload_and_says_when_it_is_all_laun
     assert "operations_per_second" not in found["rates"][small.label]
     only = describe(samples.problem(), [timing(5e-6, small)], [small])
     assert only["bottleneck"].endswith("the launch itself is most of it")
+
+
+def test_what_the_device_tells_is_kept_by_workload_and_names_the_bottleneck() -> None:
+    told = {WORKLOAD.label: {"bottleneck": "DRAM bandwidth is used up", "units": {"dot": 1}}}
+    found = describe(PROBLEM, [timing(1e-5)], [WORKLOAD], told)
+    assert found["device"] == told
+    assert found["bottleneck"].endswith("Gop/s; DRAM bandwidth is used up")
+
+
+def test_a_device_that_tells_nothing_leaves_no_trace() -> None:
+    assert describe(PROBLEM, [timing(1e-5)], [WORKLOAD], {WORKLOAD.label: {}}) == describe(
+        PROBLEM, [timing(1e-5)], [WORKLOAD]
+    )

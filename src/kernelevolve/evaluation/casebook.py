@@ -79,7 +79,8 @@ def default_workload(problem: Problem, device: Device) -> Workload:
 
     Where no workload carries the tag, or none of them fits, a smoke one, or any.
     """
-    tag = "smoke" if device.realm is not Realm.HARDWARE else "cpu" if device.host_threads else "gpu"
+    hardware = "cpu" if device.host_threads else "gpu"
+    tag = {Realm.HARDWARE: hardware, Realm.EMULATED: "emulated"}.get(device.realm, "smoke")
     for group in (problem.tagged(tag), problem.tagged("smoke"), problem.workloads):
         fitting = [one for one in group if set(problem.dtypes(one).values()) <= device.dtypes]
         if fitting:
@@ -88,10 +89,16 @@ def default_workload(problem: Problem, device: Device) -> Workload:
 
 
 class CaseBook:
-    """All cases of one run on one device; `secret` seeds them and is known to nobody else."""
+    """All cases of one run on one device; `secret` seeds them and is known to nobody else.
 
-    def __init__(self, problem: Problem, secret: int, *, limit_bytes: int, dtypes: Iterable[str]) -> None:
+    `timed` seeds the inputs of timed launches in its place, where the same ones are wanted in every run.
+    """
+
+    def __init__(
+        self, problem: Problem, secret: int, *, limit_bytes: int, dtypes: Iterable[str], timed: int | None = None
+    ) -> None:
         self._problem, self._secret = problem, secret
+        self._timed = secret if timed is None else timed
         self._limit_bytes, self._dtypes = limit_bytes, frozenset(dtypes)
         self._checks: tuple[PreparedCase, ...] | None = None
         self._rotations: dict[tuple[str, int], PreparedCase] = {}
@@ -126,7 +133,7 @@ class CaseBook:
     def _rotation(self, workload: Workload, index: int) -> PreparedCase:
         key = (workload.label, index)
         if key not in self._rotations:
-            seed = case_seed(self._secret, "timed", workload.label, index)
+            seed = case_seed(self._timed, "timed", workload.label, index)
             case = InputCase(self._problem, workload, TIMED, seed)
             self._rotations[key] = PreparedCase(case, f"{seed:x}")
         return self._rotations[key]

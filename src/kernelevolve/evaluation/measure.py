@@ -12,6 +12,7 @@ __all__ = [
     "Verdict",
     "compare_paired",
     "median_interval",
+    "repeated",
     "resolution",
     "settled",
     "shuffled_rounds",
@@ -143,6 +144,14 @@ def settled(baseline: Sequence[float], candidate: Sequence[float], *, precision:
         return False
     _, low, high = median_interval([math.log(b / c) for b, c in zip(baseline, candidate, strict=True)])
     return (high - low) / 2 <= precision
+
+
+def repeated(times: Sequence[float], inputs: int) -> bool:
+    """Whether `times`, taken over so many sets of inputs in turn, are the same to the bit each time a set comes round.
+
+    A clock without noise: more samples would say nothing new, and any difference means something.
+    """
+    return len(times) > inputs and all(one == times[index % inputs] for index, one in enumerate(times))
 
 
 def shuffled_rounds(sides: Sequence[str], rounds: int, rng: random.Random) -> list[str]:

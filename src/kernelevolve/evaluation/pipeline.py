@@ -13,7 +13,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
 from attrs import evolve, frozen
@@ -58,6 +58,8 @@ class Settings:
     protocol: Protocol = Protocol()
     #: Bytes of inputs and outputs of one check case, at most.
     check_bytes: int = 16 << 20
+    #: The same on an emulated device: what takes a chip microseconds takes its emulator seconds.
+    emulated_check_bytes: int = 640 << 10
     #: After so many seconds of checking no further case is begun, and the summary says how many were left out; None:
     #: every case is checked. For interpreters, which take seconds for what a device does in microseconds.
     check_seconds: float | None = None
@@ -80,8 +82,11 @@ class Evaluator:
         settings: Settings | None = None,
         cache: CompileCache | None = None,
         secret: int,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.problem, self.device, self.workloads = problem, device, tuple(workloads)
+        #: Entered while the device is used: keeps what else would time on it away.
+        self.alone = alone
         self.settings = settings or Settings()
         self.worker = Worker(made, device, path=path, limits=self.settings.limits)
         kept = cache or CompileCache()
@@ -91,7 +96,11 @@ class Evaluator:
             else None
         )
         self.runner = Runner(self.worker, device.target, kept, self.compilers)
-        self.book = CaseBook(problem, secret, limit_bytes=self.settings.check_bytes, dtypes=device.dtypes)
+        emulated = device.realm is Realm.EMULATED
+        limit = self.settings.emulated_check_bytes if emulated else self.settings.check_bytes
+        # An emulated search repeats itself if it times the same inputs; checks and the confirmation keep their secrets.
+        timed = 0 if emulated else None
+        self.book = CaseBook(problem, secret, limit_bytes=limit, dtypes=device.dtypes, timed=timed)
         self.gate = Gate(problem, device.facts, memory=device.memory.get("global"))
         #: Orders timed launches.
         self.rng = random.Random(secret)
@@ -150,10 +159,11 @@ class Evaluator:
         """
         chosen = dict(configuration) if configuration is not None else kernel.default
         used = self.worker.pid is not None and self._used == self.worker.generation
-        found = _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
-        if used and found.outcome in _PERHAPS_INHERITED:
-            self.worker.stop()
+        with self.alone():
             found = _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
+            if used and found.outcome in _PERHAPS_INHERITED:
+                self.worker.stop()
+                found = _Evaluation(self, kernel, chosen, anchor, baseline or anchor).run()
         self._used = self.worker.generation
         return found
 
@@ -331,4 +341,4 @@ class _Evaluation:
     def _screen(self) -> None:
         screen = Screen(self.owner, self.kernel, self.configuration, self.anchor, self.baseline)
         self.timings, self.fitness = screen.run()
-        self.profile = describe(self.owner.problem, self.timings, self.owner.workloads)
+        self.profile = describe(self.owner.problem, self.timings, self.owner.workloads, screen.profiles)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["describe", "plausibility_floor"]
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kernelevolve.accelerator import Device, Realm
@@ -31,8 +31,13 @@ def plausibility_floor(problem: Problem, device: Device, workload: Workload) -> 
     return max(floors)
 
 
-def describe(problem: Problem, timings: Sequence[Timing], workloads: Sequence[Workload]) -> dict[str, Any]:
-    """Achieved rates per workload, and the bottleneck in one sentence.
+def describe(
+    problem: Problem,
+    timings: Sequence[Timing],
+    workloads: Sequence[Workload],
+    told: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Achieved rates per workload, the bottleneck in one sentence, and under ``device`` what the device has `told`.
 
     Compulsory traffic counts each input read once and each output written once, so a kernel that re-reads its inputs is
     charged for it.
@@ -46,13 +51,18 @@ def describe(problem: Problem, timings: Sequence[Timing], workloads: Sequence[Wo
             rate |= {"operations_per_second": operations / timing.seconds, "intensity": operations / moved}
         rates[workload.label] = rate
     slowest = max(timings, key=lambda timing: timing.seconds)
-    return {"rates": rates, "bottleneck": _sentence(rates[slowest.workload], slowest)}
+    known = {label: dict(profile) for label, profile in (told or {}).items() if profile}
+    reason = str(known.get(slowest.workload, {}).get("bottleneck", ""))
+    found: dict[str, Any] = {"rates": rates, "bottleneck": _sentence(rates[slowest.workload], slowest, reason)}
+    return found | ({"device": known} if known else {})
 
 
-def _sentence(rate: dict[str, float], timing: Timing) -> str:
+def _sentence(rate: dict[str, float], timing: Timing, reason: str) -> str:
     text = f"{timing.workload}: {rate['bytes_per_second'] / 1e9:.1f} GB/s of compulsory traffic"
     if "operations_per_second" in rate:
         text += f", {rate['operations_per_second'] / 1e9:.1f} Gop/s"
+    if reason:
+        return f"{text}; {reason}"
     launch_bound = 20e-6
     if timing.seconds < launch_bound:
         return f"{text}; so short that the launch itself is most of it"

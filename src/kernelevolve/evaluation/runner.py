@@ -244,6 +244,15 @@ class Runner:
             raise PluginBug(f"{len(turns)} samples were asked for and {len(samples)} came", traceback="")
         return samples, wall
 
+    def profile(self, contestant: Contestant) -> dict[str, Any]:
+        """Where the time goes on the contestant's first inputs, as the device tells; empty where it cannot."""
+        self.enter(contestant)
+        answer, _ = self.worker.request("profile", {"handle": contestant.handle(0), "pattern": POISON})
+        found = answer.get("profile")
+        if not isinstance(found, dict):
+            raise PluginBug(f"a profile was asked for and {type(found).__name__} came", traceback="")
+        return found
+
 
 def _identity(artifact: Artifact) -> str:
     """A name for what an interpreter loads: everything that it runs by."""

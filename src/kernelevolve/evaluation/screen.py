@@ -6,17 +6,17 @@ anchor that the samples do not prove counts by the lower end of its interval. So
 
 from __future__ import annotations
 
-__all__ = ["Anchor", "Screen", "on_one_clock", "same_clock"]
+__all__ = ["Anchor", "Screen", "exact", "launches_within", "on_one_clock", "same_clock"]
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, frozen
 
-from kernelevolve.accelerator import Sample, Source
-from kernelevolve.evaluation.measure import Comparison, Protocol, compare_paired, median_interval
+from kernelevolve.accelerator import Realm, Sample, Source
+from kernelevolve.evaluation.measure import Comparison, Protocol, compare_paired, median_interval, repeated
 from kernelevolve.evaluation.profile import plausibility_floor
 from kernelevolve.evaluation.records import Timing
 from kernelevolve.evaluation.runner import Contestant
@@ -46,6 +46,26 @@ class Anchor:
     source: Source
 
 
+@frozen
+class _Pair:
+    """A candidate's samples and those of another from the same rounds."""
+
+    ours: Sequence[Sample]
+    theirs: Sequence[Sample]
+    resolution: float
+    #: Whether the clock has shown no noise; then there is one sample for each set of inputs.
+    exact: bool = False
+
+    @property
+    def comparison(self) -> Comparison:
+        """How much faster the candidate is."""
+        return compare_paired(_seconds(self.theirs), _seconds(self.ours), resolution=self.resolution)
+
+    def with_more(self, other: _Pair) -> _Pair:
+        """These and further rounds."""
+        return evolve(self, ours=[*self.ours, *other.ours], theirs=[*self.theirs, *other.theirs])
+
+
 class Screen:
     """One candidate's timing on every workload of a run."""
 
@@ -60,6 +80,8 @@ class Screen:
         self._owner, self._kernel, self._configuration = owner, kernel, configuration
         self._anchor, self._baseline = anchor, baseline
         self._protocol: Protocol = owner.settings.protocol
+        #: What the device says of where the time goes, by workload.
+        self.profiles: dict[str, Mapping[str, Any]] = {}
 
     def run(self) -> tuple[tuple[Timing, ...], float]:
         """Timings by workload, and the fitness. Raises `Implausible`, `Unstable`, `WrongResult`, and what a run may."""
@@ -88,8 +110,7 @@ class Screen:
         other = owner.anchored(baseline)[workload.label]
         try:
             rounds = self._protocol.rounds_within(baseline.seconds[workload.label])
-            ours, theirs = self._rounds(contestant, other, rounds, 1)
-            return self._compare(ours, theirs).ratio
+            return self._pair(contestant, other, rounds, 1, helpings=0).comparison.ratio
         finally:
             self._leave(contestant)
 
@@ -107,6 +128,7 @@ class Screen:
                 timing = self._timing(workload, look, launches)
             else:
                 timing = self._paired(workload, contestant, other, look, launches)
+            self.profiles[workload.label] = owner.runner.profile(contestant)
             owner.verify(contestant, workload)
             return timing
         finally:
@@ -120,8 +142,7 @@ class Screen:
         """A few samples, and how many runs one sample needs to be long enough."""
         runner, protocol, rng = self._owner.runner, self._protocol, self._owner.rng
         warm = runner.rounds([contestant], max(1, protocol.warmup), rng, flush=False)[contestant.name]
-        shortest = min(sample.seconds for sample in warm)
-        launches = min(MAX_LAUNCHES, max(1, math.ceil(protocol.short / shortest)))
+        launches = launches_within(warm, protocol.short)
         look = runner.rounds([contestant], protocol.first_look, rng, flush=protocol.flush, launches=launches)
         return look[contestant.name], launches
 
@@ -131,6 +152,9 @@ class Screen:
 
     def _alone(self, workload: Workload, contestant: Contestant, look: Sequence[Sample], launches: int) -> Timing:
         """No one to be paired with: the median of more samples, more again while they say too little."""
+        inputs = len(contestant.rotations)
+        if exact(look, inputs):
+            return self._timing(workload, look[:inputs], launches)
         samples, rounds = list(look), self._protocol.rounds_within(launches * look[0].seconds)
         for _ in range(2):
             samples += self._owner.runner.rounds(
@@ -147,34 +171,37 @@ class Screen:
         assert self._anchor is not None
         fastest = min(sample.seconds for sample in look)
         rounds = self._protocol.rounds_within(launches * (self._anchor.seconds[workload.label] + fastest))
-        ours, theirs = self._rounds(contestant, other, rounds, launches)
-        comparison = self._compare(ours, theirs)
-        for _ in range(_HELPINGS):
-            if _uncertainty(ours) <= self._protocol.unstable and not self._open(comparison):
-                break
-            more, others = self._rounds(contestant, other, rounds, launches)
-            ours, theirs = [*ours, *more], [*theirs, *others]
-            comparison = self._compare(ours, theirs)
-        self._plausible(workload, ours)
-        self._stable(workload, ours)
-        return evolve(self._timing(workload, ours, launches), paired=comparison)
+        pair = self._pair(contestant, other, rounds, launches, helpings=_HELPINGS)
+        self._plausible(workload, pair.ours)
+        if not pair.exact:
+            self._stable(workload, pair.ours)
+        return evolve(self._timing(workload, pair.ours, launches), paired=pair.comparison)
 
-    def _compare(self, ours: Sequence[Sample], theirs: Sequence[Sample]) -> Comparison:
-        return compare_paired(_seconds(theirs), _seconds(ours), resolution=self._protocol.resolution)
+    def _pair(self, contestant: Contestant, other: Contestant, rounds: int, launches: int, *, helpings: int) -> _Pair:
+        """Paired rounds, and as many again while they look better and prove nothing; few where a clock has no noise."""
+        inputs = len(contestant.rotations)
+        if self._owner.device.realm is Realm.EMULATED:
+            pair = self._rounds(contestant, other, 2 * inputs, launches)
+            if exact(pair.ours, inputs) and exact(pair.theirs, inputs):
+                return _Pair(pair.ours[:inputs], pair.theirs[:inputs], resolution=0.0, exact=True)
+        pair = self._rounds(contestant, other, rounds, launches)
+        for _ in range(helpings):
+            if _uncertainty(pair.ours) <= self._protocol.unstable and not self._open(pair.comparison):
+                break
+            pair = pair.with_more(self._rounds(contestant, other, rounds, launches))
+        return pair
 
     def _open(self, comparison: Comparison) -> bool:
         """Better by more than noise as it looks, and not proved: worth more rounds."""
         return comparison.low <= 1 and comparison.ratio > 1 + self._protocol.resolution
 
-    def _rounds(
-        self, contestant: Contestant, other: Contestant, rounds: int, launches: int
-    ) -> tuple[list[Sample], list[Sample]]:
+    def _rounds(self, contestant: Contestant, other: Contestant, rounds: int, launches: int) -> _Pair:
         """Paired rounds of the candidate and another, on one clock."""
         found = self._owner.runner.rounds(
             [contestant, other], rounds, self._owner.rng, flush=self._protocol.flush, launches=launches
         )
         both = on_one_clock([*found[contestant.name], *found[other.name]])
-        return both[:rounds], both[rounds:]
+        return _Pair(both[:rounds], both[rounds:], self._protocol.resolution)
 
     def _plausible(self, workload: Workload, samples: Sequence[Sample]) -> None:
         floor = plausibility_floor(self._owner.problem, self._owner.device, workload)
@@ -200,6 +227,18 @@ class Screen:
             launches=launches,
             flushed=self._protocol.flush,
         )
+
+
+def launches_within(samples: Sequence[Sample], short: float) -> int:
+    """How often to launch within a sample so that it takes `short` seconds; a count of cycles is never too short."""
+    if {sample.source for sample in samples} == {Source.EMULATED_CYCLES}:
+        return 1
+    return min(MAX_LAUNCHES, max(1, math.ceil(short / min(sample.seconds for sample in samples))))
+
+
+def exact(samples: Sequence[Sample], inputs: int) -> bool:
+    """Whether these are counted cycles, the same each time that a set of inputs comes round: a clock without noise."""
+    return {sample.source for sample in samples} == {Source.EMULATED_CYCLES} and repeated(_seconds(samples), inputs)
 
 
 def on_one_clock(samples: Sequence[Sample]) -> list[Sample]:

@@ -27,6 +27,7 @@ from kernelevolve.accelerator import (
     Buffer,
     BufferSpec,
     FlushesCache,
+    Profiles,
     Sample,
     Session,
     Source,
@@ -98,6 +99,7 @@ class _Host:
             "launch": self.launch,
             "read": self.read,
             "sample": self.sample,
+            "profile": self.profile,
             "release": self.release,
             "drop": self.drop,
         }
@@ -177,6 +179,16 @@ class _Host:
                 parts.append(self.session.time(prepared.call))
             samples.append(unstructure(_mean(parts)))
         return _Answer({"samples": samples, "flushed": flushes})
+
+    def profile(self, body: dict[str, Any], _: Sequence[bytes | bytearray]) -> _Answer:
+        """Where a call's time goes, from cold caches; nothing where the session cannot tell."""
+        if not isinstance(self.session, Profiles):
+            return _Answer({"profile": {}})
+        prepared = self.prepared[body["handle"]]
+        self._poison(prepared, body["pattern"])
+        if isinstance(self.session, FlushesCache):
+            self.session.flush()
+        return _Answer({"profile": dict(self.session.profile(prepared.call))})
 
     def _poison(self, prepared: _Prepared, pattern: int) -> None:
         """Wipe outputs and scratch before *every* timed launch: one that finds a result there could leave its work."""

@@ -60,6 +60,7 @@ problem = Problem(
     requires="dim <= 128",  # so a block of queries and their results fit what a core holds
     workloads=(
         Workload.parse("batch=1,heads=2,length=64,dim=32", ["smoke"]),
+        Workload.parse(f"batch=2,heads=9,length=512,dim=64,{_FP16}", ["emulated"]),
         Workload.parse("batch=1,heads=4,length=512,dim=64", ["cpu"]),
         Workload.parse(f"batch=4,heads=32,length=4096,dim=128,{_BF16}", ["gpu"]),
         Workload.parse(f"batch=4,heads=32,length=4096,dim=64,{_BF16}", ["gpu"]),

@@ -65,6 +65,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("rows=64,limit=10,total=640", ["smoke"]),
+        Workload.parse("rows=4608,limit=100,total=460800", ["emulated"]),
         Workload.parse("rows=4096,limit=100,total=409600", ["cpu"]),
         # 16 features of 2048 samples, up to 200 events in each.
         Workload.parse("rows=32768,limit=100,total=3276800", ["gpu"]),

@@ -51,6 +51,7 @@ problem = Problem(
     requires="taps % 2 == 1",
     workloads=(
         Workload.parse("batch=2,cin=8,cout=8,length=50,taps=3", ["smoke"]),
+        Workload.parse(f"batch=16,cin=96,cout=96,length=200,taps=3,{_FP16}", ["emulated"]),
         Workload.parse("batch=16,cin=96,cout=96,length=200,taps=3", ["cpu"]),
         Workload.parse(f"batch=2048,cin=96,cout=96,length=200,taps=3,{_FP16}", ["gpu"]),
         Workload.parse("batch=2048,cin=96,cout=96,length=200,taps=3", ["gpu"]),

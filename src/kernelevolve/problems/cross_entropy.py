@@ -71,6 +71,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("rows=64,classes=250", ["smoke"]),
+        Workload.parse("rows=1152,classes=4000", ["emulated"]),
         Workload.parse("rows=1024,classes=8000", ["cpu"]),
         Workload.parse(f"rows=8192,classes=32000,{_BF16}", ["gpu"]),
         Workload.parse("rows=4096,classes=32000", ["gpu"]),

@@ -54,6 +54,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("entries=1000,dim=16,bags=32,count=256", ["smoke"]),
+        Workload.parse("entries=100000,dim=64,bags=1152,count=18432", ["emulated"]),
         Workload.parse("entries=100000,dim=64,bags=2048,count=32768", ["cpu"]),
         Workload.parse(f"entries=1000000,dim=128,bags=4096,count=131072,{_FP16}", ["gpu"]),
         Workload.parse("entries=1000000,dim=128,bags=4096,count=131072", ["gpu"]),

@@ -60,6 +60,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("batch=4,n=8,d=16,k=32", ["smoke"]),
+        Workload.parse(f"batch=16,n=24,d=224,k=448,{_FP16}", ["emulated"]),
         Workload.parse("batch=16,n=24,d=224,k=448", ["cpu"]),
         Workload.parse(f"batch=1024,n=24,d=224,k=2198,{_FP16}", ["gpu"]),
         Workload.parse(f"batch=1024,n=40,d=224,k=448,{_FP16}", ["gpu"]),

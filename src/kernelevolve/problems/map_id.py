@@ -65,7 +65,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("count=4096,size=1000", ["smoke"]),
-        Workload.parse("count=1000000,size=50000", ["cpu", "gpu"]),
+        Workload.parse("count=1000000,size=50000", ["cpu", "gpu", "emulated"]),
         Workload.parse("count=16000000,size=1000000", ["gpu"]),
     ),
     hidden=(

@@ -27,6 +27,8 @@ problem = Problem(
     reference=_reference,
     workloads=(
         Workload.parse("m=64,n=64,k=64", ["smoke"]),
+        Workload.parse("m=1024,n=512,k=1024", ["emulated"]),
+        Workload.parse(f"m=1024,n=1024,k=1024,{_FP16}", ["emulated"]),
         Workload.parse("m=512,n=512,k=512", ["cpu"]),
         Workload.parse(f"m=8192,n=8192,k=8192,{_BF16}", ["gpu"]),
         Workload.parse(f"m=4096,n=4096,k=4096,{_FP16}", ["gpu"]),

@@ -57,6 +57,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("rows=64,cols=512,borders=8", ["smoke"]),
+        Workload.parse("rows=576,cols=512,borders=10", ["emulated"]),
         Workload.parse("rows=2048,cols=512,borders=8", ["cpu"]),
         Workload.parse("rows=16384,cols=512,borders=8", ["gpu"]),
     ),

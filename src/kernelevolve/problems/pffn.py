@@ -53,6 +53,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("batch=2,tokens=8,width=16,hidden=16", ["smoke"]),
+        Workload.parse(f"batch=24,tokens=64,width=192,hidden=192,{_FP16}", ["emulated"]),
         Workload.parse("batch=8,tokens=64,width=192,hidden=192", ["cpu"]),
         Workload.parse(f"batch=128,tokens=64,width=192,hidden=192,{_FP16}", ["gpu"]),
         Workload.parse(f"batch=512,tokens=64,width=192,hidden=192,{_FP16}", ["gpu"]),

@@ -46,6 +46,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("rows=64,cols=256", ["smoke"]),
+        Workload.parse("rows=2304,cols=1024", ["emulated"]),
         Workload.parse("rows=4096,cols=1024", ["cpu"]),
         Workload.parse(f"rows=8192,cols=4096,{_BF16}", ["gpu"]),
         Workload.parse("rows=4096,cols=4096", ["gpu"]),

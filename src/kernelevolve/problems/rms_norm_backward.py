@@ -66,6 +66,7 @@ problem = Problem(
     distributions=("normal", "large", "adversarial"),
     workloads=(
         Workload.parse("rows=64,cols=256", ["smoke"]),
+        Workload.parse("rows=32768,cols=16", ["emulated"]),
         Workload.parse("rows=4096,cols=1024", ["cpu"]),
         Workload.parse(f"rows=8192,cols=4096,{_BF16}", ["gpu"]),
         Workload.parse("rows=4096,cols=4096", ["gpu"]),

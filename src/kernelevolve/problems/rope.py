@@ -60,6 +60,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("batch=1,heads=2,length=64,half=32", ["smoke"]),
+        Workload.parse("batch=1,heads=18,length=1024,half=64", ["emulated"]),
         Workload.parse("batch=1,heads=16,length=1024,half=64", ["cpu"]),
         Workload.parse(f"batch=4,heads=32,length=4096,half=64,{_BF16}", ["gpu"]),
         Workload.parse("batch=2,heads=32,length=4096,half=64", ["gpu"]),

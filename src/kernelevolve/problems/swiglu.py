@@ -47,6 +47,7 @@ problem = Problem(
     distributions=("normal", "large", "constant", "adversarial"),
     workloads=(
         Workload.parse("rows=64,cols=344", ["smoke"]),
+        Workload.parse("rows=1152,cols=2752", ["emulated"]),
         Workload.parse("rows=2048,cols=2752", ["cpu"]),
         Workload.parse(f"rows=8192,cols=11008,{_BF16}", ["gpu"]),
         Workload.parse("rows=4096,cols=11008", ["gpu"]),

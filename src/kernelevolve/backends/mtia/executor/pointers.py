@@ -1,14 +1,16 @@
-"""Which parameters a kernel may store through, told before it runs."""
+"""Which parameters a kernel may load and store through, told before it runs."""
 
 from __future__ import annotations
 
-__all__ = ["stored_parameters"]
+__all__ = ["loaded_parameters", "stored_parameters"]
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from kernelevolve.backends.mtia.program import Op, Program, Region
 
+#: Which operand is the pointer or descriptor.
+_LOADS: Final = {"tt.load": 0, "tt.descriptor_load": 0, "tt.descriptor_gather": 0}
 _STORES: Final = {
     "tt.store": 0,
     "tt.atomic_rmw": 0,
@@ -20,7 +22,17 @@ _STORES: Final = {
 
 
 def stored_parameters(program: Program) -> frozenset[str]:
-    """Parameters whose memory the kernel may change: those that any pointer it stores through may come from.
+    """Parameters whose memory the kernel may change: those that any pointer it stores through may come from."""
+    return _reached(program, _STORES)
+
+
+def loaded_parameters(program: Program) -> frozenset[str]:
+    """Parameters whose memory the kernel may load, atomic operations left out."""
+    return _reached(program, _LOADS)
+
+
+def _reached(program: Program, accesses: Mapping[str, int]) -> frozenset[str]:
+    """Parameters that the pointers of such operations may come from.
 
     A value may come from whatever goes into the operation that makes it, and into the regions and blocks around it;
     addresses made of integers come from anywhere.
@@ -35,8 +47,8 @@ def stored_parameters(program: Program) -> frozenset[str]:
             found = set().union(*(sources.get(number, ()) for number in source))
             for number in targets:
                 sources.setdefault(number, set()).update(found)
-    stored = (op.operands[_STORES[op.name]] for op in program.walk() if op.name in _STORES)
-    return frozenset(name for number in stored for name in sources.get(number) or program.parameters)
+    pointers = (op.operands[accesses[op.name]] for op in program.walk() if op.name in accesses)
+    return frozenset(name for number in pointers for name in sources.get(number) or program.parameters)
 
 
 def _flows(program: Program) -> Iterator[tuple[Sequence[int], Sequence[int]]]:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from kernelevolve.backends.mtia.executor import conversions, elementwise, mathematics, shapes
 from kernelevolve.backends.mtia.executor.elementwise import Make
-from kernelevolve.backends.mtia.executor.pointers import stored_parameters
+from kernelevolve.backends.mtia.executor.pointers import loaded_parameters, stored_parameters
 from kernelevolve.backends.mtia.program import Block, Op, Program, Region, walk
 from kernelevolve.backends.mtia.trace import Index
 from kernelevolve.outcome import CompileError
@@ -68,6 +68,8 @@ class Executable:
     ordered: bool
     #: Parameters that point to what the kernel may store to.
     stored: frozenset[str]
+    #: Parameters that point to what it may load.
+    loaded: frozenset[str]
 
 
 def prepare(program: Program) -> Executable:
@@ -99,7 +101,11 @@ def prepare(program: Program) -> Executable:
     waits = any(_may_wait(inner) for op in loops for region in op.regions for inner in walk(region))
     used = {operand for op in program.walk() for operand in op.operands}
     ordered = waits or any(_may_wait(op) and not used.isdisjoint(op.results) for op in program.walk())
-    return Executable(program, index, steps, made, captured, waits, ordered, stored_parameters(program))
+    return Executable(program, index, steps, made, captured, waits, ordered, *_pointed(program))
+
+
+def _pointed(program: Program) -> tuple[frozenset[str], frozenset[str]]:
+    return stored_parameters(program), loaded_parameters(program)
 
 
 def check_supported(program: Program) -> None:

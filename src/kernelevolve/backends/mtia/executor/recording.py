@@ -12,6 +12,7 @@ from kernelevolve.backends.mtia.executor.values import Array
 from kernelevolve.backends.mtia.program import Program
 from kernelevolve.backends.mtia.trace import Access, Finding, Index, Trace
 
+_NONE, _ONE = np.zeros(1, np.int64), np.ones(1, np.int64)
 _COLUMNS = ("programs", "ordinal", "buffer", "low", "high", "elements", "runs", "tiles")
 
 
@@ -53,7 +54,7 @@ class Recorder:
         ordinal = self.counts[self.index.block_of[op], programs] - 1
         values = (programs, ordinal, np.array([rows.buffer]), low * size, high * size, elements, runs, tiles)
         for name, value in zip(_COLUMNS, values, strict=True):
-            log.columns[name].append(np.broadcast_to(value, programs.shape))
+            log.columns[name].append(value if len(value) == len(programs) else np.repeat(value, len(programs)))
 
     def trace(self, names: tuple[str, ...], nbytes: tuple[int, ...]) -> Trace:
         """The launch as a whole."""
@@ -71,11 +72,15 @@ def _measure(rows: Rows, mask: Array | None) -> tuple[Array, Array, Array, Array
     start = rows.flat_start
     if mask is None or mask.all():
         flat = start.reshape(len(start), -1)
+        if flat.shape[1] == 1:
+            return flat[:, 0], flat[:, 0] + rows.length, np.array([rows.length]), _ONE, _ONE
         low, high = flat.min(axis=1), flat.max(axis=1) + rows.length
         elements = np.array([flat.shape[1] * rows.length])
         runs = 1 + np.count_nonzero(np.diff(flat, axis=1) != rows.length, axis=1)
         return low, high, elements, runs, _tiles(start, runs)
     active = rows.flat(mask)
+    if active.size == active.shape[-1] == rows.length and start.size == len(start):
+        return _one_row(start.reshape(-1), np.flatnonzero(active))
     shape = np.broadcast_shapes(start.shape, active.shape[:-1])
     inner = np.broadcast_to(active, (*shape, active.shape[-1])).reshape(shape[0], -1, active.shape[-1])
     if active.shape[-1] != rows.length:
@@ -96,6 +101,14 @@ def _measure(rows: Rows, mask: Array | None) -> tuple[Array, Array, Array, Array
     joined = some[:, 1:] & some[:, :-1] & (first[:, 1:] == end[:, :-1])
     runs = runs - joined.sum(axis=1)
     return low, high, elements, runs, np.where(nothing, 0, np.minimum(_tiles(start, runs), np.maximum(runs, 1)))
+
+
+def _one_row(start: Array, lit: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """`_measure` of programs that move the same lanes of one row each."""
+    if not len(lit):
+        return _NONE, _NONE, _NONE, _NONE, _NONE
+    runs = 1 + np.count_nonzero(np.diff(lit) != 1)
+    return start + lit[0], start + lit[-1] + 1, np.array([len(lit)]), np.array([runs]), _ONE
 
 
 def _tiles(start: Array, runs: Array) -> Array:
