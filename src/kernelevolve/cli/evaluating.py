@@ -120,3 +120,7 @@ def _print(output: Output, file: Path, record: dict[str, Any]) -> None:
     for one in record["speedups"]:
         text = f"{one['ratio']:.2f}× [{one['low']:.2f}, {one['high']:.2f}] against {one['baseline']}: {one['verdict']}"
         output.line(f"  {text}")
+    for label, told in record["profile"].get("device", {}).items():
+        busy = ", ".join(f"{unit} {use['share']:.0%}" for unit, use in told.get("units", {}).items())
+        if busy:
+            output.line(f"  {label}: busy: {busy}")
