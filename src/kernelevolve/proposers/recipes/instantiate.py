@@ -40,10 +40,11 @@ _TRANSFORMS: Final[Mapping[str, Callable[[Entry], Entry]]] = {"reuse": reuse}
 def names(problem: Problem, language: str) -> tuple[str, ...]:
     """The recipes that fit the problem's seed in `language`; all of them where there is no seed to ask.
 
-    In the Python languages: the kernels written by hand for the built-in problem of that name.
+    In the Python languages: the kernels written by hand for the built-in problem of that name, those for one chip only
+    first (`propose` declines them elsewhere).
     """
     if language in written.LANGUAGES:
-        return written.names(language, problem.name)
+        return (*written.chip_names(language, problem.name), *written.names(language, problem.name))
     if language not in LANGUAGES:
         return ()
     if language not in problem.seeds:
@@ -75,9 +76,10 @@ def propose(request: ProposalRequest, name: str) -> Proposal | None:
 
 def _written(request: ProposalRequest, name: str) -> Proposal | None:
     found = written.read_written(request.language, request.problem.name, name)
-    if not found.suits(request.device.target.name):
+    target = request.device.target.name
+    if not found.suits(target):
         return None
-    return Proposal(found.kernel, request.operator, (), note=f"{name}, written by hand: {found.note}")
+    return Proposal(found.adapted(target), request.operator, (), note=f"{name}, written by hand: {found.note}")
 
 
 def _origins(request: ProposalRequest) -> Iterable[tuple[Kernel, str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 __all__ = ["LANGUAGES", "Rules", "rules"]
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from kernelevolve.kernel import Kernel
 from kernelevolve.problem import Problem
@@ -27,11 +27,21 @@ class Rules:
     rewrites: tuple[Any, ...]
     sites: Callable[[Kernel, Problem, Any], list[Site]]
     promotions: Callable[[Kernel, Problem], Iterator[Change]]
+    #: Further ones that only some accelerators have, by the accelerator's name.
+    own: Mapping[str, tuple[Any, ...]] = field(factory=dict)
+    #: Names of those of `rewrites` that mean nothing on an accelerator.
+    foreign: Mapping[str, frozenset[str]] = field(factory=dict)
+
+    def on(self, accelerator: str) -> tuple[Any, ...]:
+        """The rewrites for one accelerator."""
+        without = self.foreign.get(accelerator, frozenset())
+        return (*(one for one in self.rewrites if one.name not in without), *self.own.get(accelerator, ()))
 
     @property
     def families(self) -> tuple[str, ...]:
-        """Families in the order of the table; each is an arm of the bandit."""
-        return tuple(dict.fromkeys(rewrite.family for rewrite in self.rewrites))
+        """Families in the order of the tables; each is an arm of the bandit. One chip's own come last."""
+        every = (*self.rewrites, *(one for chip in sorted(self.own) for one in self.own[chip]))
+        return tuple(dict.fromkeys(rewrite.family for rewrite in every))
 
 
 @lru_cache(maxsize=8)
@@ -42,9 +52,15 @@ def rules(language: str) -> Rules | None:
 
         return Rules(table.REWRITES, table.sites, tunables.promotions)
     if language == "triton":
-        from kernelevolve.proposers.rewriting import triton_rules  # noqa: PLC0415
+        from kernelevolve.proposers.rewriting import mtia_rules, triton_rules  # noqa: PLC0415
 
-        return Rules(triton_rules.TRITON_REWRITES, triton_rules.sites, triton_rules.triton_tunable_changes)
+        return Rules(
+            triton_rules.TRITON_REWRITES,
+            triton_rules.sites,
+            triton_rules.triton_tunable_changes,
+            own={"mtia": mtia_rules.MTIA_REWRITES},
+            foreign={"mtia": mtia_rules.MTIA_FOREIGN},
+        )
     if language == "numba":
         from kernelevolve.proposers.rewriting import numba_rules  # noqa: PLC0415
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["Change", "accepted", "identity"]
+__all__ = ["FOREIGN_OPTIONS", "Change", "accepted", "identity"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from attrs import frozen
 
@@ -12,6 +13,9 @@ from kernelevolve.errors import KernelFileError
 from kernelevolve.kernel import Kernel, parse_kernel, render_kernel
 from kernelevolve.language import Language
 from kernelevolve.outcome import Rejected
+
+#: Launch options of a language that mean nothing to an accelerator which speaks it, by the accelerator's name.
+FOREIGN_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {"mtia": ("num_warps", "num_ctas", "maxnreg")}
 
 
 @frozen

@@ -16,7 +16,7 @@ from kernelevolve.language import Language
 from kernelevolve.outcome import Outcome, Rejected
 from kernelevolve.problem import Problem
 from kernelevolve.proposers.rewriting.catalog import rules
-from kernelevolve.proposers.rewriting.changes import Change, accepted
+from kernelevolve.proposers.rewriting.changes import FOREIGN_OPTIONS, Change, accepted
 from kernelevolve.proposers.rewriting.recombination import recombinations
 from kernelevolve.proposers.rewriting.tunables import LARGEST, tunable_changes
 
@@ -97,28 +97,37 @@ def _seed(request: ProposalRequest) -> tuple[Parent, ...]:
 def _changes(
     kind: str, name: str, parents: tuple[Parent, ...], request: ProposalRequest, rng: random.Random
 ) -> Iterator[Change]:
-    problem, first = request.problem, parents[0]
+    problem, first, accelerator = request.problem, parents[0], request.device.accelerator
     match kind:
         case "rewrite":
-            yield from _rewrites(first.kernel, problem, rng, name)
+            yield from _rewrites(first.kernel, problem, rng, name, accelerator)
         case "compose":
-            yield from _compositions(first.kernel, problem, rng)
+            yield from _compositions(first.kernel, problem, rng, accelerator)
         case "tunables":
             largest = request.device.facts.get("max_group_size", LARGEST)
             known = rules(first.kernel.language)
             found = list(tunable_changes(first.kernel, first.configuration, largest))
             found += known.promotions(first.kernel, problem) if known else ()
+            found = [one for one in found if _means_something(one.kernel, first.kernel, accelerator)]
             yield from rng.sample(found, len(found))
         case "recombine" if len(parents) > 1:
             yield from recombinations(first, parents[1], problem, rng)
 
 
-def _rewrites(kernel: Kernel, problem: Problem, rng: random.Random, family: str | None = None) -> Iterator[Change]:
+def _means_something(kernel: Kernel, before: Kernel, accelerator: str) -> bool:
+    """Whether a change does more than offer launch options that the accelerator has not."""
+    foreign = FOREIGN_OPTIONS.get(accelerator, ())
+    return all(kernel.tunables.get(name) == before.tunables.get(name) for name in foreign)
+
+
+def _rewrites(
+    kernel: Kernel, problem: Problem, rng: random.Random, family: str | None = None, accelerator: str = ""
+) -> Iterator[Change]:
     """Every rewrite of the family at every site: a random rewrite first, then a random site of it."""
     known = rules(kernel.language)
     if known is None:
         return
-    named = [rewrite for rewrite in known.rewrites if family in (None, rewrite.family)]
+    named = [one for one in known.on(accelerator) if family in (None, one.family)]
     for rewrite in rng.sample(named, len(named)):
         try:
             places = known.sites(kernel, problem, rewrite)
@@ -128,12 +137,12 @@ def _rewrites(kernel: Kernel, problem: Problem, rng: random.Random, family: str 
             yield Change(site.make(), f"{rewrite.name}: {site.note}")
 
 
-def _compositions(kernel: Kernel, problem: Problem, rng: random.Random) -> Iterator[Change]:
+def _compositions(kernel: Kernel, problem: Problem, rng: random.Random, accelerator: str = "") -> Iterator[Change]:
     while True:
         current = kernel
         notes: list[str] = []
         for _ in range(rng.choice((2, 2, 3))):
-            change = next(_rewrites(current, problem, rng), None)
+            change = next(_rewrites(current, problem, rng, accelerator=accelerator), None)
             if change is not None:
                 current, notes = change.kernel, [*notes, change.note]
         if not notes:

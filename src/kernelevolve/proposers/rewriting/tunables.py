@@ -40,7 +40,8 @@ def promotions(kernel: Kernel, problem: Problem) -> Iterator[Change]:
 
 
 def _around(kernel: Kernel, name: str, values: tuple[Value, ...], best: Value, largest: int) -> Iterator[Change]:
-    if isinstance(best, bool | str) or name.startswith(_FIXED):
+    is_flag = 0 in values and set(values) <= {0, 1}
+    if isinstance(best, bool | str) or name.startswith(_FIXED) or is_flag:
         return
     whole = all(_is_power_of_two(value) for value in values)  # halving a group, say, may rely on it
     near = [int(best * factor) for factor in _FACTORS]

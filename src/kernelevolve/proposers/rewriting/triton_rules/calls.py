@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ELEMENTWISE", "REDUCTIONS", "argument", "call_name", "is_pure_call", "keyword", "literal"]
+__all__ = ["ELEMENTWISE", "REDUCTIONS", "argument", "call_name", "is_pure_call", "keyword", "literal", "literal_text"]
 
 from typing import Final
 
@@ -36,8 +36,11 @@ _PLAIN: Final = words("range min max abs float int bool len triton.cdiv triton.n
 
 
 def call_name(node: cst.CSTNode) -> str:
-    """What a call calls, as written with dots (``tl.load``); empty where `node` is no call of a name."""
-    return _dotted(node.func) if isinstance(node, cst.Call) else ""
+    """What a call calls, as written with dots (``tl.load``); empty where `node` is no call of a name.
+
+    ``tl.extra.libdevice.exp`` is ``libdevice.exp``.
+    """
+    return _dotted(node.func).removeprefix("tl.extra.") if isinstance(node, cst.Call) else ""
 
 
 def _dotted(node: cst.BaseExpression) -> str:
@@ -73,6 +76,12 @@ def literal(node: cst.BaseExpression | None) -> int | None:
         case cst.UnaryOperation(operator=cst.Minus(), expression=cst.Integer(value=value)):
             return -int(value, 0)
     return None
+
+
+def literal_text(node: cst.BaseExpression | None) -> str | None:
+    """A text as written."""
+    value = node.evaluated_value if isinstance(node, cst.SimpleString) else None
+    return value if isinstance(value, str) else None
 
 
 def is_pure_call(node: cst.Call) -> bool:

@@ -22,32 +22,50 @@ from kernelevolve.proposers.rewriting.view import Site
 _MAX_DEPTH = 12
 
 
-def _outside(view: TritonView, node: cst.BaseExpression, loop: Loop, index: str | None, depth: int = 0) -> str | None:
-    """An expression of a loop's body as code for the place before the loop.
+@frozen(eq=False)
+class _Moved:
+    """An expression of a loop's body as code for the place before the loop."""
+
+    text: str
+    #: The loads in it, those that were written out for the body's own variables included.
+    loads: tuple[Access, ...]
+
+    def stays_right(self, view: TritonView, loop: Loop) -> bool:
+        """Whether each load gives there what it gives in every turn, and reaches nothing that no turn would."""
+        inside = all(load.mask is not None for load in self.loads) or always_runs(view, loop)
+        return inside and all(view.memory.is_read_only(load.root) for load in self.loads)
+
+
+def _outside(
+    view: TritonView, node: cst.BaseExpression, loop: Loop, index: str | None, depth: int = 0
+) -> _Moved | None:
+    """`node`, an expression of the loop's body, for the place before the loop.
 
     The body's own variables are written out, and its counter is `index`; None where the value depends on what a turn
     leaves, or on the counter where `index` is None.
     """
     if depth > _MAX_DEPTH:
         return None
-    edits = []
+    edits: list[Edit] = []
+    loads = list(view.memory.effects(node).loads)
     for name in names_in(node):
         definition = view.flow.of(name)
         if definition is None or not _is_inside(definition, loop):
             continue
         text = index if definition.kind is Kind.INDEX and definition.node is loop.node else None
         if definition.kind is Kind.VALUE and definition.value is not None:
-            text = _outside(view, definition.value, loop, index, depth + 1)
+            moved = _outside(view, definition.value, loop, index, depth + 1)
+            if moved is not None:
+                text = moved.text
+                loads += moved.loads
         if text is None:
             return None
         edits.append(Edit(name, text=text))
-    return (
-        view.changed(node, edits)
-        if edits and not isinstance(node, cst.Name)
-        else edits[0].text
-        if edits
-        else view.text(node)
-    )
+    if not edits:
+        return _Moved(view.text(node), tuple(loads))
+    whole = edits[0].text if isinstance(node, cst.Name) else view.changed(node, edits)
+    assert whole is not None  # every edit made here has a text
+    return _Moved(whole, tuple(loads))
 
 
 def _is_inside(definition: Definition, loop: Loop) -> bool:
@@ -104,10 +122,10 @@ def _fixed(view: TritonView, loop: Loop, node: cst.BaseExpression) -> _Fixed | N
     accesses = view.memory.effects(node).loads
     if isinstance(node, cst.IfExp) and not (is_static(view, node) and {node.body, node.orelse} <= _calls(accesses)):
         return None
-    safe = all(access.mask is not None for access in accesses) or always_runs(view, loop)
-    fixed = accesses and all(view.memory.is_read_only(access.root) for access in accesses)
-    text = _outside(view, node, loop, None) if safe and fixed else None
-    return None if text is None else _Fixed(node, accesses, tuple(branches), text)
+    moved = _outside(view, node, loop, None) if accesses else None
+    if moved is None or not moved.stays_right(view, loop):
+        return None
+    return _Fixed(node, accesses, tuple(branches), moved.text)
 
 
 def _calls(accesses: tuple[Access, ...]) -> set[cst.CSTNode]:
@@ -167,12 +185,12 @@ def _walk(view: TritonView, loop: Loop, access: Access) -> _Walk | None:
     moved = parts[0] * bounds[2]
     scale, width = view.form_text(parts[0]), "" if loop.step is None else view.text(loop.step)
     start = _outside(view, access.pointer, loop, "0" if loop.start is None else atomic(view.text(loop.start)))
-    if scale is None or start is None:
+    if scale is None or start is None or not start.stays_right(view, loop):
         return None
     # In 64 bits: a row of a wide matrix times a block of rows may not fit in 32.
     wide = [] if parts[0] == ONE else [scale if parts[0].constant is not None else f"tl.cast({scale}, tl.int64)"]
     step = " * ".join([*wide, *([atomic(width)] if width else [])]) or "1"
-    return _Walk(access, start, str(moved.constant) if moved.constant is not None else step)
+    return _Walk(access, start.text, str(moved.constant) if moved.constant is not None else step)
 
 
 def _walked(view: TritonView, loop: Loop, walks: list[_Walk]) -> Kernel:

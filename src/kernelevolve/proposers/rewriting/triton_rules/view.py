@@ -270,7 +270,13 @@ def is_static(view: TritonView, node: cst.CSTNode) -> bool:
     """Whether an `if`, or a choice of values, is decided when the kernel is compiled."""
     if not isinstance(node, cst.If | cst.IfExp):
         return False
-    return all(name.value in view.constexprs for name in names_in(node.test))
+    return all(name.value in view.constexprs and _is_given(view, name) for name in names_in(node.test))
+
+
+def _is_given(view: TritonView, name: cst.Name) -> bool:
+    """Whether a use sees the parameter, and not what a statement has set a variable of its name to."""
+    definition = view.flow.of(name)
+    return definition is None or definition.kind is Kind.PARAMETER
 
 
 def _without_defaults(view: PythonView) -> PythonView:
