@@ -288,9 +288,7 @@ class _Planner:
             return self._typed(parameter, BufferArgument(name, name), where)
         if name in self.configuration:  # a text: numbers are above
             if parameter.kind is not ParameterKind.CONSTEXPR:
-                message = (
-                    f"{where}: parameter {name!r} is a {parameter.kind} and gets a text; make it constexpr"
-                )
+                message = f"{where}: parameter {name!r} is a {parameter.kind} and gets a text; make it constexpr"
                 raise Rejected(message, rule="header")
             return TextArgument(name, str(self.configuration[name]))
         available = (

@@ -28,11 +28,13 @@ from kernelevolve.api.asking import Asked
 from kernelevolve.api.bookkeeping import Told, open_asks
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evolution.history import best_evaluation
+from kernelevolve.evolution.proposal import ProposalRequest
 from kernelevolve.evolution.recording import median
 from kernelevolve.kernel import parse_kernel, render_kernel
+from kernelevolve.knowledge import Library
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload
-from kernelevolve.proposers.context import assemble, discreet, render_json, render_markdown
+from kernelevolve.proposers.context import Context, assemble, discreet, render_json, render_markdown
 from kernelevolve.store import Evaluation, Run, Store
 
 #: Characters of a compiler's log: the end has its summary.
@@ -47,17 +49,22 @@ def asked_record(asked: Asked) -> dict[str, Any]:
         "run": asked.run,
         "proposal": asked.proposal,
         "expires": _when(asked.expires),
-        "context": json.loads(render_json(assemble(asked.request))),
+        "context": json.loads(render_json(_context(asked.request))),
     }
 
 
 def context_markdown(asked: Asked, how: str) -> str:
     """A proposal's context as one Markdown document that ends with `how` to answer."""
-    text = render_markdown(assemble(asked.request))
+    text = render_markdown(_context(asked.request))
     return (
         f"{text}\n# How to answer\n\nThis is proposal `{asked.proposal}` of run `{asked.run}`. It is counted on until "
         f"{_when(asked.expires)}; a later answer is taken as well.\n\n{how}\n"
     )
+
+
+def _context(request: ProposalRequest) -> Context:
+    """With the pages that fit, where the run shows knowledge: the built-in ones and the user's own."""
+    return assemble(request, library=Library.load() if request.knowledge else None)
 
 
 def told_record(store: Store, told: Told, problem: Problem | None = None) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["confirm", "start"]
+__all__ = ["TUNE", "confirm", "start"]
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from kernelevolve import registry
 from kernelevolve._version import VERSION
@@ -28,6 +29,9 @@ from kernelevolve.evolution.search import OUTSIDE
 from kernelevolve.kernel import Kernel
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.store import EventKind, Run, Store
+
+#: Evaluations that tuners may have before a confirmation: the credit of three structures (`evolution.tunings`).
+TUNE: Final = 24
 
 
 def start(
@@ -92,6 +96,7 @@ def start(
 def confirm(
     run: str,
     *,
+    tune: int = TUNE,
     eager: bool = True,
     problem: Problem | None = None,
     store: Store | None = None,
@@ -100,8 +105,12 @@ def confirm(
 ) -> RunResult:
     """Confirm the fittest kernels of a run against its seed, interleaved on fresh inputs, as the end of `evolve` does.
 
-    The run stays open: more can be asked and told. Raises `KernelEvolveError` where its device is not here.
+    Before that, the tuners search the tunables of the promising candidates with up to `tune` evaluations, on top of the
+    run's budget and recorded like any others: what is told is measured with the first value of each tunable only. The
+    run stays open: more can be asked and told. Raises `KernelEvolveError` where its device is not here.
     """
+    if tune < 0:
+        raise KernelEvolveError(f"tune is {tune}; it is a number of evaluations, 0 for none")
     with using_store(store) as kept, run_lock(run, "tell", waiting):
         record = kept.run(run)
         device = here(record)
@@ -113,6 +122,9 @@ def confirm(
         ):
             evolution.evaluator.warm_up()
             _seed(evolution)
+            for _ in range(tune):
+                if not evolution.tune():
+                    break
             count = evolution.search.evaluations
             result = finish(
                 evolution, f"confirmed after {count} evaluations", eager=eager, reference=record.settings["reference"]

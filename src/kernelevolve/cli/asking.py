@@ -180,15 +180,18 @@ def evaluate_batch(
 
 def finish(
     run: RunId,
+    tune: Annotated[
+        int, typer.Option("--tune", min=0, help="Evaluations for the tunables of the promising kernels first; 0: none.")
+    ] = 24,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the best kernel to this file.")] = None,
     eager: Annotated[bool, typer.Option("--eager/--no-eager", help="Compare with PyTorch eager, too.")] = True,
     store: StoreUrl = None,
     json: Json = False,
 ) -> None:
-    """Confirm the best kernels of a run that was driven from outside, on fresh inputs; more can be told afterwards."""
+    """Tune, then confirm the best kernels of a run that was driven from outside; more can be told afterwards."""
     from kernelevolve.cli.driving import confirm_run
 
-    confirm_run(Output(json=json), run, out=out, eager=eager, store_url=store)
+    confirm_run(Output(json=json), run, tune=tune, out=out, eager=eager, store_url=store)
 
 
 def mcp(store: StoreUrl = None) -> None:

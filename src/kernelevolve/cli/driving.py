@@ -113,7 +113,7 @@ def _how(asked: Asked, suffix: str, folder: Path | None) -> str:
         )
     return (
         f"Write the kernel to a file and tell it:\n\n    kernelevolve tell {asked.run} {asked.proposal} FILE "
-        "--note 'what was changed' --predicted 1.5\n\nWhere nothing comes of it:\n\n    "
+        "--note 'what was changed' --predicted FACTOR\n\nWhere nothing comes of it:\n\n    "
         f"kernelevolve tell {asked.run} {asked.proposal} --decline 'why'"
     )
 
@@ -220,10 +220,10 @@ def tell_results(output: Output, run: str, file: Path, store_url: str | None) ->
     return bool(records)
 
 
-def confirm_run(output: Output, run: str, *, out: Path | None, eager: bool, store_url: str | None) -> None:
-    """Confirm a run's best kernels and print the result."""
+def confirm_run(output: Output, run: str, *, tune: int, out: Path | None, eager: bool, store_url: str | None) -> None:
+    """Tune and confirm a run's best kernels, and print the result."""
     with Store.open(store_url) as store, ProgressDisplay(f"run {run}") as show:
-        result = confirm(run, eager=eager, store=store, observer=show, waiting=output.note)
+        result = confirm(run, tune=tune, eager=eager, store=store, observer=show, waiting=output.note)
     print_result(output, result, out)
 
 

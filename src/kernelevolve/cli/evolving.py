@@ -173,14 +173,14 @@ def _unmeasured(result: api.RunResult) -> str:
 
 def _confirmation_table(result: api.RunResult, one: Confirmation) -> Table:
     title = f"{one.workload} on {result.device.name}, fresh process, fresh inputs, interleaved"
-    table = Table(
-        "", "median", "against the seed", "against PyTorch eager", title=title, title_justify="left", box=None
-    )
+    eager = ["against PyTorch eager"] if one.eager else []
+    table = Table("", "median", "against the seed", *eager, title=title, title_justify="left", box=None)
     names = {"seed": "seed", f"#{result.best}": f"best (candidate {result.best})"}
     for name in sorted(one.timings, key=lambda n: (n not in names, n != "seed", n)):
         to_seed, to_eager = one.comparisons.get(("seed", name)), one.comparisons.get(("eager", name))
         time = seconds_text(one.timings[name].seconds)
-        table.add_row(names.get(name, f"candidate {name[1:]}"), time, ratio_text(to_seed), ratio_text(to_eager))
+        beside = [ratio_text(to_eager)] if one.eager else []
+        table.add_row(names.get(name, f"candidate {name[1:]}"), time, ratio_text(to_seed), *beside)
     if one.eager:
         table.add_row(one.eager_description, seconds_text(one.eager.seconds), "", "")
     return table
