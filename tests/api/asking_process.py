@@ -11,7 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
+from attrs import evolve
+
 from kernelevolve import Store, registry
+from kernelevolve.accelerator import Realm
 from kernelevolve.api.asking import tell
 from kernelevolve.api.locks import device_lock
 from kernelevolve.evolution.loop import Progress
@@ -43,7 +46,8 @@ def main() -> None:
                 )
             print(told.status.value, told.candidate, told.repeated, flush=True)
         case ["hold"]:
-            with device_lock(registry.accelerator("reference").devices()[0], say):
+            made = registry.accelerator("reference").devices()[0]
+            with device_lock(evolve(made, realm=Realm.HARDWARE), say):
                 print("held", flush=True)
                 sys.stdin.read()
 

@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from kernelevolve import registry
+from kernelevolve.accelerator import Realm
 from kernelevolve.api.asking import ask, tell
 from kernelevolve.api.bookkeeping import Status
 from kernelevolve.api.locks import device_lock
@@ -94,5 +96,13 @@ def test_a_device_is_held_by_one_process_and_given_back_when_it_is_killed(home: 
     assert waits.stdout.readline() == "held\n"
     waits.communicate("", timeout=60)
     said: list[str] = []
-    with device_lock(registry.accelerator("reference").devices()[0], said.append):
+    device = registry.accelerator("reference").devices()[0]
+    with device_lock(evolve(device, realm=Realm.HARDWARE), said.append):
+        assert said == []
+
+
+def test_nobody_waits_for_a_clock_that_nothing_disturbs(home: Path) -> None:
+    device = registry.accelerator("reference").devices()[0]
+    said: list[str] = []
+    with device_lock(evolve(device, realm=Realm.HARDWARE)), device_lock(device, said.append):
         assert said == []

@@ -1,0 +1,102 @@
+# /// kernel
+# language = "triton"
+# when = "size <= 65536 and dtype(table) == 'int32'"
+# [tune]
+# BLOCK = [512, 256]
+# use_dual_core = [false, true]
+# [scratch.leaves]
+# shape = ["cdiv(size, 8) * 8"]
+# dtype = "int32"
+# [scratch.eights]
+# shape = ["cdiv(size, 64) * 8"]
+# dtype = "int32"
+# [scratch.sixties]
+# shape = ["cdiv(size, 512) * 8"]
+# dtype = "int32"
+# [scratch.hundreds]
+# shape = ["128"]
+# dtype = "int32"
+# [scratch.top]
+# shape = ["16"]
+# dtype = "int32"
+# [[launch]]
+# entry = "build"
+# grid = ["cdiv(size, 1024)"]
+# [[launch]]
+# entry = "map_id"
+# grid = ["min(num_units, cdiv(count, 2 * BLOCK))"]
+# ///
+# Two tiles of values take turns: one is compared while the nodes of the other are fetched.
+# A tree with eight keys in a node, each the last entry of what is below it; past the end stands the last entry again.
+# Values are cut to the last entry, so that every step finds a key that is not below the value.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def build(table, leaves, eights, sixties, hundreds, top, size):
+    program = tl.program_id(0)
+    slot = program * 1024 + tl.arange(0, 1024)
+    tl.store(leaves + slot, tl.load(table + tl.minimum(slot, size - 1)), mask=slot < tl.cdiv(size, 8) * 8)
+    slot = program * 128 + tl.arange(0, 128)
+    tl.store(eights + slot, tl.load(table + tl.minimum(slot * 8 + 7, size - 1)), mask=slot < tl.cdiv(size, 64) * 8)
+    slot = program * 16 + tl.arange(0, 16)
+    tl.store(sixties + slot, tl.load(table + tl.minimum(slot * 64 + 63, size - 1)), mask=slot < tl.cdiv(size, 512) * 8)
+    if program == 0:
+        slot = tl.arange(0, 128)
+        tl.store(hundreds + slot, tl.load(table + tl.minimum(slot * 512 + 511, size - 1)))
+        slot = tl.arange(0, 16)
+        tl.store(top + slot, tl.load(table + tl.minimum(slot * 4096 + 4095, size - 1)))
+
+
+@triton.jit
+def root(head, value):
+    return tl.sum(tl.where(head[None, :] < value[:, None], 1.0, 0.0), axis=1).to(tl.int32)
+
+
+@triton.jit
+def fetch(level, node):
+    return tl.load(level + node[:, None] * 8 + tl.arange(0, 8)[None, :])
+
+
+@triton.jit
+def below(line, value, node):
+    return node * 8 + tl.sum(tl.where(line < value[:, None], 1.0, 0.0), axis=1).to(tl.int32)
+
+
+@triton.jit
+def finish(line, value, node):
+    rank = 8.0 - tl.arange(0, 8).to(tl.float32)
+    best = tl.max(tl.where(line == value[:, None], rank[None, :], 0.0), axis=1)
+    return tl.where(best > 0.0, node * 8 + 8 - best.to(tl.int32), -1)
+
+
+@triton.jit
+def map_id(values, table, leaves, eights, sixties, hundreds, top, index, count, size, BLOCK: tl.constexpr):
+    head = tl.load(top + tl.arange(0, 16))
+    last = tl.load(table + size - 1)
+    for block in tl.range(tl.program_id(0), tl.cdiv(count, 2 * BLOCK), tl.num_programs(0)):
+        here = block * (2 * BLOCK) + tl.arange(0, BLOCK)
+        there = here + BLOCK
+        a = tl.load(values + here, mask=here < count, other=0)
+        b = tl.load(values + there, mask=there < count, other=0)
+        low_a = tl.minimum(a, last)
+        low_b = tl.minimum(b, last)
+        node_a = root(head, low_a)
+        line_a = fetch(hundreds, node_a)
+        node_b = root(head, low_b)
+        line_b = fetch(hundreds, node_b)
+        node_a = below(line_a, low_a, node_a)
+        line_a = fetch(sixties, node_a)
+        node_b = below(line_b, low_b, node_b)
+        line_b = fetch(sixties, node_b)
+        node_a = below(line_a, low_a, node_a)
+        line_a = fetch(eights, node_a)
+        node_b = below(line_b, low_b, node_b)
+        line_b = fetch(eights, node_b)
+        node_a = below(line_a, low_a, node_a)
+        line_a = fetch(leaves, node_a)
+        node_b = below(line_b, low_b, node_b)
+        line_b = fetch(leaves, node_b)
+        tl.store(index + here, finish(line_a, a, node_a), mask=here < count)
+        tl.store(index + there, finish(line_b, b, node_b), mask=there < count)

@@ -1,0 +1,34 @@
+# /// kernel
+# language = "triton"
+# when = "cols <= 4096"
+# constraints = ["ROWS == 1 or ROWS * next_pow2(cols) <= 4096"]
+# [tune]
+# ROWS = [2, 4, 1]
+# cb_multiplier = [4, 2, 1]
+# use_dual_core = [true, false]
+# [[launch]]
+# entry = "layer_norm_tiles"
+# grid = ["min(num_units, cdiv(rows, ROWS))"]
+# args = { WIDTH = "next_pow2(cols)" }
+# ///
+# Persistent programs; weight and bias are read once; small tiles of whole rows, many in flight by the second core.
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def layer_norm_tiles(x, weight, bias, y, rows, cols, eps, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    lanes = tl.arange(0, WIDTH)
+    used = lanes < cols
+    scale = tl.load(weight + lanes, mask=used, other=0.0).to(tl.float32)
+    shift = tl.load(bias + lanes, mask=used, other=0.0).to(tl.float32)
+    part = 1.0 / cols
+    for tile in tl.range(tl.program_id(0), tl.cdiv(rows, ROWS), tl.num_programs(0)):
+        row = (tile * ROWS + tl.arange(0, ROWS)).to(tl.int64)
+        inside = (row[:, None] < rows) & used[None, :]
+        offset = row[:, None] * cols + lanes[None, :]
+        value = tl.load(x + offset, mask=inside, other=0.0).to(tl.float32)
+        mean = tl.sum(value, axis=1) * part
+        deviation = tl.where(inside, value - mean[:, None], 0.0)
+        factor = 1.0 / tl.sqrt(tl.sum(deviation * deviation, axis=1) * part + eps)
+        tl.store(y + offset, deviation * factor[:, None] * scale[None, :] + shift[None, :], mask=inside)
