@@ -69,6 +69,8 @@ def test_ask_prints_the_context_and_how_to_answer(begun: str) -> None:
     assert "# The problem: affine" in text
     assert 'entry = "affine"' in text
     assert f"    kernelevolve tell {begun} " in text
+    assert text.endswith("--decline 'why'\n")
+    assert "--predicted FACTOR" in text
 
 
 def test_what_is_asked_is_told_and_listed_while_it_is_open(begun: str, kernel: Path) -> None:
@@ -171,6 +173,15 @@ def test_the_best_of_what_was_told_is_confirmed_and_written(begun: str, kernel: 
     assert result["best"] == 1
     assert result["speedup"] == pytest.approx(2.0, rel=0.1)
     assert (tmp_path / "best.ref").read_text() == result["kernel"]
+
+
+def test_finish_tunes_as_much_as_it_is_told_to(begun: str, kernel: Path) -> None:
+    kernel.write_text(samples.TUNED)
+    run("tell", begun, document("ask", begun)["proposals"][0]["proposal"], kernel)
+
+    assert document("finish", begun, "--no-eager", "--tune", 0)["evaluations"] == 2
+    assert document("finish", begun, "--no-eager", "--tune", 4)["evaluations"] == 6
+    assert "--tune" in run("finish", begun, "--tune", -1, status=2).output
 
 
 @pytest.mark.opencl

@@ -17,7 +17,7 @@ from kernelevolve.api import SearchSettings
 from kernelevolve.api.running import opened_run
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evolution.budget import Budget, Ledger
-from kernelevolve.evolution.proposal import Failed, Proposal, ProposalRequest, Usage
+from kernelevolve.evolution.proposal import Failed, Proposal, ProposalRequest, Relation, Usage
 from kernelevolve.evolution.search import Propose
 from kernelevolve.kernel import parse_kernel
 from kernelevolve.outcome import Outcome
@@ -116,11 +116,16 @@ def test_several_proposals_are_open_while_others_are_judged(store: Store) -> Non
     assert len(proposer.requests) <= 16 + 3  # no more than can still be evaluated, and what a duplicate cost
 
 
-def test_drafts_come_first_and_see_no_history(store: Store) -> None:
+def test_drafts_come_first_and_see_of_each_other_what_they_are_and_not_what_came_of_them(store: Store) -> None:
     proposer = Waiting()
     result = evolve(store, proposer, search=SearchSettings(drafts=5))
     first, later = proposer.requests[:5], proposer.requests[5:]
-    assert all(one.draft and one.memory is Memory.NONE and one.relatives == () for one in first)
+    assert all(one.draft and one.memory is Memory.NONE for one in first)
+    assert [len(one.relatives) for one in first] == [0, 1, 2, 3, 4]  # also of those that are still open
+    shown = [relative for one in first for relative in one.relatives]
+    assert {relative.relation for relative in shown} == {Relation.DRAFT}
+    assert {(relative.outcome, relative.fitness, relative.gain) for relative in shown} == {(None, 0.0, None)}
+    assert all((relative.note == "another cost") is (relative.candidate is not None) for relative in shown)
     assert all(one.parents[0].candidate == 0 for one in first)
     assert not any(one.draft for one in later)
     drafts = [one for one in store.candidates(result.run) if one.proposal.get("draft")]

@@ -249,3 +249,13 @@ def test_right_kernels_have_limits_of_right_kernels(
         assert occupancy <= 25
     if found.bottleneck is Bottleneck.LAUNCH_BOUND:
         assert seconds < 20e-6
+
+
+def test_what_is_near_a_host_s_memory_is_called_likely_and_estimated(cpu: Device) -> None:
+    """Random gathers of short rows come to such rates, too, and wait rather than stream."""
+    found = of(profile(13.2, 3.1), cpu)
+    assert found.bottleneck is Bottleneck.MEMORY_BOUND
+    assert found.sentence.startswith(f"Probably bound by memory on {WORKLOAD}: 13.2 GB/s, 6.6 GB/s per thread")
+    assert "estimated from the bytes that must move at least once" in found.sentence
+    assert "scattered" in found.sentence
+    assert "Only" not in found.sentence

@@ -94,7 +94,7 @@ def test_similar_tries_are_counted_together_with_their_numbers(cpu: Device) -> N
     measured = [evaluation(0, 1.0), *(evaluation(n, gain) for n, gain in enumerate(gains, start=1))]
     measured.append(evaluation(4, outcome=Outcome.WRONG_RESULT, message="output 'y' differs"))
     best, vectors = distilled([SEED, *tries], measured, cpu)
-    count = "4 tries, 3 right, median gain 1.30×, best 1.50× (candidates 0 → 2)"
+    count = "4 tries, 3 right, median gain 1.30× the parent, best 1.50× (candidates 0 → 2); as fast as the run's best"
     assert vectors.text == f"rewrite:vectorise on a latency-bound kernel: {count}"
     assert vectors.bottleneck == "latency-bound"
     assert vectors.data["gains"] == gains
@@ -102,6 +102,29 @@ def test_similar_tries_are_counted_together_with_their_numbers(cpu: Device) -> N
     assert (vectors.data["tries"], vectors.data["right"], vectors.data["candidates"]) == (4, 3, [1, 2, 3, 4])
     assert (vectors.run, vectors.problem, vectors.device, vectors.language) == ("r1", "softmax", "cpu", "opencl")
     assert best.text.startswith("Best of the run: candidate 2, 1.50× its seed when screened; by: vectorise by 4")
+
+
+def test_a_single_try_is_told_in_its_own_words_with_their_numbers(cpu: Device) -> None:
+    note = "two passes in float16, 4 accumulators, like candidate 3"
+    measured = [evaluation(0, 1.0), evaluation(1, 1.5)]
+    lesson = distilled([SEED, candidate(1, 0, "outside", note)], measured, cpu)[-1]
+    assert lesson.text.startswith(f"outside: {note} on a latency-bound kernel: 1 try, gain 1.50× its parent")
+
+
+def test_several_tries_are_told_in_the_words_of_the_best(cpu: Device) -> None:
+    tries = [candidate(n, 0, "outside", f"load {2**n} columns at once") for n in (1, 2, 3)]
+    measured = [evaluation(0, 1.0), *(evaluation(n, gain) for n, gain in ((1, 1.2), (2, 1.6), (3, 1.4)))]
+    lesson = distilled([SEED, *tries], measured, cpu)[-1]
+    assert lesson.text.startswith("outside: load 4 columns at once on a latency-bound kernel: 3 tries, 3 right")
+
+
+def test_a_gain_on_a_slow_parent_says_what_it_came_to_in_the_end(cpu: Device) -> None:
+    tries = [candidate(1, 0, "outside", "stage rows"), candidate(2, 0, "outside", "wide vectors, one pass")]
+    measured = [evaluation(0, 1.0), evaluation(1, 6.6), evaluation(2, 10.0)]
+    _, first, second = distilled([SEED, *tries], measured, cpu)
+    assert first.text.endswith("gain 10.00× its parent (candidates 0 → 2); as fast as the run's best")
+    assert second.text.endswith("gain 6.60× its parent (candidates 0 → 1); 0.66 of the run's best")
+    assert (first.data["share"], second.data["share"]) == (1.0, 0.66)
 
 
 def test_tries_against_different_bottlenecks_are_different_lessons(cpu: Device) -> None:
@@ -150,7 +173,10 @@ def test_times_that_were_not_taken_side_by_side_are_told_only_where_they_are_far
     assert not [lesson for lesson in distilled(tries, near, cpu) if "b: x" in lesson.text]
     far = [*first, *(evaluation(n, 2.0, paired=None) for n in (2, 3, 4))]
     (lesson,) = (lesson for lesson in distilled(tries, far, cpu) if "b: x" in lesson.text)
-    assert "makes it slower: 3 tries, 3 right, median ratio 0.26× (timed apart, not side by side)" in lesson.text
+    assert (
+        "makes it slower: 3 tries, 3 right, median ratio 0.26× the parent (timed apart, not side by side)"
+        in lesson.text
+    )
     one = [*far[:-1], evaluation(4, 8.6)]
     (paired,) = (lesson for lesson in distilled(tries, one, cpu) if "b: x" in lesson.text)
     assert "median gain of 1 that can be compared 1.10×" in paired.text

@@ -62,10 +62,33 @@ def test_the_same_words_are_recalled_once(store: Store) -> None:
     assert recalled(store) == ["here"]
 
 
+def test_what_a_run_found_most_informative_comes_first_and_later_runs_before_earlier_ones(store: Store) -> None:
+    for run in ("r1", "r2"):
+        for rank in ("first", "second"):
+            store.lessons.add(evolve(HERE, run=run, text=f"{rank} of {run}"))
+    assert recalled(store) == ["first of r2", "first of r1", "second of r2", "second of r1"]
+
+
 def test_a_problem_of_no_pattern_has_no_kin(store: Store) -> None:
     store.lessons.add(evolve(HERE, problem="rms_norm", data={"pattern": "generic"}))
     plain = evolve(SOFTMAX, pattern="generic")
     assert relevant(store, plain, "opencl", "cpu", "opencl") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Best of the run: candidate 3, 60.94× its seed", "Best of the run: candidate 3 of that run, 60.94× its seed"),
+        ("candidate 12, 4 accumulators", "candidate 12 of that run, 4 accumulators"),
+        ("Candidate 1's row pass", "Candidate 1 of that run's row pass"),
+        ("fails (candidates 1, 22): no", "fails (candidates 1, 22 of that run): no"),
+        ("candidates 10 → 31, 2.5× each", "candidates 10 → 31 of that run, 2.5× each"),
+        ("12 candidates were tried", "12 candidates were tried"),
+    ],
+)
+def test_candidates_of_another_run_are_never_named_without_it(text: str, shown: str) -> None:
+    told = render_lesson(evolve(HERE, text=text), problem="softmax", accelerator="opencl", device="cpu")
+    assert told == f"{shown} [this device, run r1]"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +98,10 @@ def test_a_problem_of_no_pattern_has_no_kin(store: Store) -> None:
         (evolve(HERE, device="other"), "here [another device (opencl: other), run r1]"),
         (evolve(HERE, problem="rms_norm"), "here [problem rms_norm, this device, run r1]"),
         (evolve(HERE, accelerator="mtia", device="mtia2i"), "here [another device (mtia: mtia2i), run r1]"),
+        (
+            evolve(HERE, text="like candidate 3: gain 2× (candidates 0 → 14), and 4 tries"),
+            "like candidate 3 of that run: gain 2× (candidates 0 → 14 of that run), and 4 tries [this device, run r1]",
+        ),
         (Lesson("pad rows", "*", "", "", ""), "pad rows [written by a person]"),
         (Lesson("pad rows", "softmax", "opencl", "", ""), "pad rows [written by a person]"),
     ],

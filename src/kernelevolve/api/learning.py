@@ -39,7 +39,13 @@ def learn_from(evolution: Evolution) -> tuple[Lesson, ...]:
         untouched = before.active and before.text == before.data.get("distilled")
         if before.run == run.id and untouched and before.text not in {lesson.text for lesson in made}:
             store.lessons.remove(before.id)
-    return tuple(store.lessons.add(evolve(lesson, data={**lesson.data, "distilled": lesson.text})) for lesson in made)
+    mine = [one for one in store.lessons.all(problem=run.problem) if one.run == run.id]
+    changed = {one.data.get("distilled") for one in mine if not one.active or one.text != one.data.get("distilled")}
+    return tuple(
+        store.lessons.add(evolve(lesson, data={**lesson.data, "distilled": lesson.text}))
+        for lesson in made
+        if lesson.text not in changed
+    )
 
 
 def add_transferred(store: Store, run: Run, device: Device) -> int:

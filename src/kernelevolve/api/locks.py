@@ -57,9 +57,9 @@ def _key(device: Device) -> str:
     """What must not be used twice at a time: the host's processor, whichever accelerator drives it; else one card."""
     if device.host_threads is not None:
         return "host"
-    if device.realm is Realm.HARDWARE:  # the same card may be there under several accelerators
-        return f"{device.name} {device.index}"
-    return device.label
+    # By name alone: an index depends on the accelerator, and on what a mask leaves visible. Of two cards of one kind
+    # one may wait for the other; that costs time, and no number.
+    return device.name
 
 
 @contextmanager

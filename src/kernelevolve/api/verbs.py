@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["create_run", "evaluate", "evolve", "resume"]
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import attrs
 from kernelevolve._version import VERSION
 from kernelevolve.api.beside_torch import beside_torch
 from kernelevolve.api.learning import add_transferred
+from kernelevolve.api.locks import run_lock
 from kernelevolve.api.opening import (
     check_language,
     check_ready,
@@ -50,6 +52,7 @@ from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.store import EventKind, Run, Store
 
+_log = logging.getLogger("kernelevolve")
 #: A simulator is thousands of times slower than a device: small cases, and patience.
 SANITIZING = Settings(limits=Limits(run_seconds=120.0), check_bytes=64 << 10)
 
@@ -165,7 +168,10 @@ def evolve(
             eager=eager,
         )
         given = problem if isinstance(problem, Problem) else None
-        with opened_run(kept, run.id, problem=given, proposer=maker, observer=observer) as evolution:
+        with (
+            run_lock(run.id, "tell", _log.warning),
+            opened_run(kept, run.id, problem=given, proposer=maker, observer=observer) as evolution,
+        ):
             return run_until_done(evolution)
 
 
@@ -249,7 +255,10 @@ def resume(
         record = kept.run(run)
         if record.proposer == OUTSIDE and proposer is None:
             raise KernelEvolveError(f"run {run} is driven from outside; go on with kernelevolve ask {run}")
-        with opened_run(kept, run, problem=problem, budget=budget, proposer=proposer, observer=observer) as evolution:
+        with (
+            run_lock(run, "tell", _log.warning),
+            opened_run(kept, run, problem=problem, budget=budget, proposer=proposer, observer=observer) as evolution,
+        ):
             check_ready(evolution.proposer)
             if next(kept.candidates(run), None) is None:
                 raise KernelEvolveError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import attrs
 from rich.table import Table
 
 from kernelevolve import api
@@ -19,7 +20,7 @@ from kernelevolve.cli.progress import ProgressDisplay
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation
 from kernelevolve.evaluation.measure import Comparison, Verdict
-from kernelevolve.evolution.budget import Budget
+from kernelevolve.evolution.budget import Budget, budget_from
 from kernelevolve.kernel import configuration_label, read_kernel, render_kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.store import Store
@@ -90,7 +91,12 @@ def resume_run(
     """Resume, with progress on standard error and the result on standard output."""
     _check_writable(out)
     with Store.open(store_url) as store, _stoppable(output, store, run), ProgressDisplay(f"run {run}") as show:
+        before = budget_from(store.run(run).budget)
         limits = _budget(evaluations, seconds, max_cost, max_tokens)
+        if limits is not None:  # a cap on money is not lifted by the way
+            limits = attrs.evolve(
+                limits, dollars=limits.dollars or before.dollars, tokens=limits.tokens or before.tokens
+            )
         result = api.resume(run, budget=limits, store=store, observer=show)
     print_result(output, result, out)
 

@@ -86,7 +86,17 @@ class Screen:
     def run(self) -> tuple[tuple[Timing, ...], float]:
         """Timings by workload, and the fitness. Raises `Implausible`, `Unstable`, `WrongResult`, and what a run may."""
         timings = tuple(self._time(workload) for workload in self._owner.workloads)
+        self._check_clocks(timings)
         return timings, self._fitness(timings)
+
+    def _check_clocks(self, timings: Sequence[Timing]) -> None:
+        """A fitness is made of times of one clock; where a device's own failed at some workload there is none."""
+        clocks = {timing.source for timing in timings}
+        if self._anchor is not None and any(timing.paired is None for timing in timings):
+            clocks.add(self._anchor.source)
+        if len(clocks) > 1:
+            listed = ", ".join(sorted(clocks))
+            raise Unstable(f"the times come from several clocks ({listed}), so they cannot be compared", spread=None)
 
     def _fitness(self, timings: Sequence[Timing]) -> float:
         anchor, baseline = self._anchor, self._baseline

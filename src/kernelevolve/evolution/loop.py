@@ -18,12 +18,13 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from kernelevolve.accelerator import Realm
+from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator
 from kernelevolve.evolution.budget import Ledger, Remaining
-from kernelevolve.evolution.history import best_evaluation, relatives, seen
+from kernelevolve.evolution.history import best_evaluation, history_for, seen
 from kernelevolve.evolution.kernels import normal_form
 from kernelevolve.evolution.proposal import Failed, Parent, Proposal, ProposalRequest, Proposer, ProposesConcurrently
-from kernelevolve.evolution.recording import anchor_of, evaluation_record
+from kernelevolve.evolution.recording import anchor_of, evaluation_record, proposed
 from kernelevolve.evolution.search import Propose, Search, Tune
 from kernelevolve.evolution.workbench import Bench
 from kernelevolve.kernel import Configuration, Kernel, render_kernel
@@ -108,7 +109,13 @@ class Evolution:
                 self._replay_decline(declines.popleft().data)
             # Candidates are first evaluated in the order of their numbers, so that one pass over them is enough.
             fresh = evaluation.candidate not in self.search.archive
-            self._learn(next(candidates) if fresh else self._known(evaluation.candidate), evaluation)
+            candidate = next(candidates) if fresh else self._known(evaluation.candidate)
+            if candidate.number != evaluation.candidate:
+                raise KernelEvolveError(
+                    f"run {self.run.id}: candidate {evaluation.candidate} was evaluated before {candidate.number}; two "
+                    "processes wrote to the run at once, so it cannot be gone on with"
+                )
+            self._learn(candidate, evaluation)
         for event in declines:
             self._replay_decline(event.data)
         self._rebuild_asked()
@@ -121,7 +128,10 @@ class Evolution:
             for event in self.store.events(self.run.id, EventKind.TOLD)
             if event.data["status"] != "pending"  # waits for results of an absent device
         }
-        for event in self.store.events(self.run.id, EventKind.ASKED):
+        asked = self.store.events(self.run.id, EventKind.ASKED)
+        if asked:  # a tell that was killed after its evaluation has left a candidate and no event
+            told |= {one.proposal.get("asked") for one in self.store.candidates(self.run.id)}
+        for event in asked:
             key = event.data["id"]
             self.search.begin(key, Propose.from_record(event.data["action"]))
             if key in told or event.data["expires"] < time.time():
@@ -184,10 +194,15 @@ class Evolution:
         Raises `SeedError` where the seed is not right.
         """
         for number in self.store.pending(self.run.id):
+            if number:
+                self._require_seed()
             self._evaluate(self.store.candidate(self.run.id, number), self.kernel(number).default)
-        if not self.search.best_fitness:
-            last = next(iter(self.store.evaluations(self.run.id, 0)))
-            raise SeedError(f"the seed kernel is {last.outcome}, so nothing can be compared with it: {last.message}")
+        self._require_seed()
+
+    def _require_seed(self) -> None:
+        first = next(iter(self.store.evaluations(self.run.id, 0)))
+        if not first.outcome.right:
+            raise SeedError(f"the seed kernel is {first.outcome}, so nothing can be compared with it: {first.message}")
 
     def _step(self) -> bool:
         """Do one thing; False where nothing is left to do."""
@@ -195,9 +210,8 @@ class Evolution:
             return True
         full = self._full()
         match self.search.next(without=full):
-            case Tune(candidate=number, configuration=configuration):
-                self._report(f"tuning candidate {number}")
-                self._evaluate(self._known(number), configuration)
+            case Tune() as action:
+                self.tune(action)
             case Propose() as action:
                 self._propose(action)
             case None if self._waiting:
@@ -206,6 +220,14 @@ class Evolution:
             case None:
                 return False
         return True
+
+    def tune(self, action: Tune | None = None) -> bool:
+        """Evaluate `action`, or else what tuners want next, whatever the budget says; False where they want nothing."""
+        wanted = action or self.search.tune()
+        if wanted is not None:
+            self._report(f"tuning candidate {wanted.candidate}")
+            self._evaluate(self._known(wanted.candidate), wanted.configuration)
+        return wanted is not None
 
     def _propose(self, action: Propose) -> None:
         self._report("a draft" if action.draft else f"{action.operator} on candidate {action.choice.parent}")
@@ -216,7 +238,14 @@ class Evolution:
             self._waiting[ticket] = time.perf_counter()
             return
         begin = time.perf_counter()
-        self._conclude(action, self.proposer.propose(self.request(action)), begin)
+        answer: Proposal | Failed | None
+        try:
+            answer = self.proposer.propose(self.request(action))
+        except KernelEvolveError:  # nothing can be proposed at all, and it says why
+            raise
+        except Exception as error:
+            answer = Failed(action.operator, f"{type(error).__name__}: {error}")
+        self._conclude(action, answer, begin)
 
     @property
     def _concurrent(self) -> ProposesConcurrently | None:
@@ -287,23 +316,7 @@ class Evolution:
         same = self.store.duplicate(self.run.id, form)
         if same is not None:
             return same
-        told: dict[str, Any] = {
-            "predicted": proposal.predicted,
-            "bottleneck": proposal.bottleneck,
-            "draft": action.draft,
-            "asked": asked,
-            **({name: value for name, value in _usage_record(proposal).items() if value} if proposal.usage else {}),
-        }
-        candidate = Candidate(
-            run=self.run.id,
-            operator=proposal.operator,
-            parents=proposal.parents or (action.choice.parent,),
-            note=proposal.note,
-            memory=action.memory,
-            island=action.choice.island,
-            normal_form=form,
-            proposal={name: value for name, value in told.items() if value},
-        )
+        candidate = proposed(self.run.id, action, proposal, form, asked)
         added = self._add(candidate, kernel)
         return added, self._evaluate(added, kernel.default)
 
@@ -319,7 +332,7 @@ class Evolution:
             operator=action.operator,
             seed=action.seed,
             memory=action.memory,
-            relatives=relatives(self.store, self.run.id, action.choice.parent, action.memory),
+            relatives=history_for(action, self.store, self.run.id, self.search.open, self.workbench.candidates()),
             lessons=self.lessons,
             knowledge=self.knowledge,
             draft=action.draft,
@@ -354,9 +367,9 @@ class Evolution:
             record = evaluation_record(
                 self.store, self.run.id, number, kernel, measured, self.evaluator, self.anchor, seconds
             )
-            self.ledger.spend(device_seconds=sum(measured.spent.get(stage, 0.0) for stage in ("check", "screen")))
-            self.ledger.evaluated(measured.fitness)
             with self.ledger.lock:
+                self.ledger.spend(device_seconds=sum(measured.spent.get(one, 0.0) for one in ("check", "screen")))
+                self.ledger.evaluated(measured.fitness)
                 kept = self.store.add_evaluation(record, spent=self.ledger.snapshot())
             self._learn(candidate, kept)
         self._report(f"candidate {number}: {measured.outcome}")
@@ -384,9 +397,3 @@ class Evolution:
 
 class SeedError(Exception):
     """The seed is not right, so that nothing can be compared with it."""
-
-
-def _usage_record(proposal: Proposal) -> dict[str, Any]:
-    usage = proposal.usage
-    assert usage is not None
-    return {"model": usage.model, "calls": usage.calls, "tokens": usage.tokens, "dollars": usage.dollars}

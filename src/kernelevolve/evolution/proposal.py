@@ -58,24 +58,33 @@ class Relation(enum.StrEnum):
 
     ANCESTOR = "ancestor"
     SIBLING = "sibling"
+    ELSEWHERE = "elsewhere"
+    """In another part of the tree: one of the run's best, or one of its latest."""
+    DRAFT = "draft"
+    """An earlier independent first kernel, shown to another draft that is to differ from it."""
 
 
 @frozen
 class Relative:
     """One line of the history that a proposer is shown: what was tried, and what came of it."""
 
-    candidate: int
+    #: None for a draft that is no candidate yet: it is still open, or waits for its results.
+    candidate: int | None
     relation: Relation
     operator: str
     #: What was changed, in one line.
     note: str
-    outcome: Outcome
+    #: None where no result is told: drafts are to be different, not better.
+    outcome: Outcome | None
     fitness: float
     #: Fitness over that of its own parent; None where either was not right.
     gain: float | None
     #: The gain that was predicted when it was proposed.
     predicted: float | None = None
     message: str = ""
+    #: Whether each time behind `fitness` and `gain` was taken side by side with the fastest kernel of its moment: one
+    #: far behind that gets a quick look alone, and a busy machine changes its speed between two looks.
+    paired: bool = True
 
 
 @frozen

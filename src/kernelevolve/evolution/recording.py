@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["anchor_of", "evaluation_record", "median"]
+__all__ = ["anchor_of", "evaluation_record", "median", "proposed"]
 
 import math
 from collections.abc import Sequence
@@ -13,10 +13,12 @@ from kernelevolve.evaluation.pipeline import Anchor, Evaluator
 from kernelevolve.evaluation.records import Evaluation as Measured
 from kernelevolve.evaluation.wire import unstructure
 from kernelevolve.evolution.descriptors import describe, limited_by
+from kernelevolve.evolution.proposal import Proposal
+from kernelevolve.evolution.search import Propose
 from kernelevolve.kernel import Kernel
 from kernelevolve.outcome import CandidateError, Outcome
 from kernelevolve.registry import language
-from kernelevolve.store import Evaluation, Store, WorkloadTimes
+from kernelevolve.store import Candidate, Evaluation, Store, WorkloadTimes
 
 
 def evaluation_record(
@@ -58,6 +60,29 @@ def evaluation_record(
         profile=profile,
         seconds=seconds,
         artifacts=artifacts,
+    )
+
+
+def proposed(run: str, action: Propose, proposal: Proposal, normal_form: str, asked: str = "") -> Candidate:
+    """The record of a proposed kernel, not numbered yet; `asked` is the id under which it was asked for outside."""
+    usage = proposal.usage
+    told: dict[str, Any] = {
+        "predicted": proposal.predicted,
+        "bottleneck": proposal.bottleneck,
+        "draft": action.draft,
+        "asked": asked,
+    }
+    if usage is not None:
+        told |= {"model": usage.model, "calls": usage.calls, "tokens": usage.tokens, "dollars": usage.dollars}
+    return Candidate(
+        run=run,
+        operator=proposal.operator,
+        parents=proposal.parents or (action.choice.parent,),
+        note=proposal.note,
+        memory=action.memory,
+        island=action.choice.island,
+        normal_form=normal_form,
+        proposal={name: value for name, value in told.items() if value},
     )
 
 

@@ -128,14 +128,15 @@ class Search:
         Operators in `without` have as much to do as they can take: None may then mean to wait for them.
         """
         if self._declined_in_a_row >= _PATIENCE:
-            return self._tune()
+            return self.tune()
         if self.tunings.spent < TUNING_SHARE * self.evaluations:
-            tune = self._tune()
+            tune = self.tune()
             if tune is not None:
                 return tune
-        return self._propose(without) or (None if without else self._tune())
+        return self._propose(without) or (None if without else self.tune())
 
-    def _tune(self) -> Tune | None:
+    def tune(self) -> Tune | None:
+        """What the tuners want next, whatever their share; None where no structure deserves another evaluation."""
         found = self.tunings.next(self.best_fitness) if self.tunes else None
         return None if found is None else Tune(*found)
 

@@ -42,7 +42,6 @@ _LIMITS: Final = (Bottleneck.RESOURCE_EXCEEDED, Bottleneck.COMPILE_UNSUPPORTED)
 _LISTED: Final = 20
 #: Characters of a note where a whole line of descent is told.
 _SHORT: Final = 80
-_NUMBERS: Final = re.compile(r"\d+")
 _WORDS: Final = re.compile(r"[a-z]{2,}")
 #: A note of the form ``head: what it did there``: the head names the change.
 _HEAD: Final = re.compile(r"(?P<head>[^:]{3,48}):\s")
@@ -58,7 +57,6 @@ class _Group:
 
     operator: str
     bottleneck: Bottleneck
-    name: str
     words: frozenset[str]
     trials: list[Trial] = field(factory=list)
 
@@ -69,10 +67,17 @@ class _Group:
         return not union or len(words & self.words) / len(union) >= ALIKE
 
     @property
+    def name(self) -> str:
+        """The change in the words of the try that gained most, with its numbers: they are part of what was done."""
+        return _name(max(self.trials, key=lambda one: (one.gain or 0.0, -one.candidate)).note)
+
+    @property
     def label(self) -> str:
         """Operator and change; one of them where the other repeats it."""
         last = self.operator.rpartition(":")[2]
-        return self.operator if not self.name or self.name.startswith(last) else f"{self.operator}: {self.name}"
+        if not self.name or (self.name.startswith(last) and len(self.trials) > 1):
+            return self.operator
+        return f"{self.operator}: {self.name}"
 
 
 def distil(
@@ -96,8 +101,9 @@ def distil(
         *_best_line(known, trials, measured, resolution),
         *_hardware_limits(measured, quote),
     ]
+    shares = _shares(measured)
     for group in _groups(trials):
-        made += _of_group(group, resolution, quote)
+        made += _of_group(group, resolution, quote, shares)
     made.sort(key=lambda one: (-one[0], one[1]))
     common = {"pattern": problem.pattern, "realm": device.realm.value, "resolution": resolution}
     return [
@@ -126,30 +132,38 @@ def _resolution(run: Run) -> float:
 def _groups(trials: Sequence[Trial]) -> list[_Group]:
     groups: list[_Group] = []
     for trial in trials:
-        name = _name(trial.note)
-        words = frozenset(_WORDS.findall(name.lower()))
+        words = frozenset(_WORDS.findall(_name(trial.note).lower()))
         group = next((one for one in groups if one.takes(trial, words)), None)
         if group is None:
-            group = _Group(trial.operator, trial.bottleneck, name, words)
+            group = _Group(trial.operator, trial.bottleneck, words)
             groups.append(group)
         group.trials.append(trial)
     return groups
 
 
 def _name(note: str) -> str:
-    """What was changed, without the numbers in which tries of the same change differ."""
+    """What was changed, without where."""
     head = _HEAD.match(note)
-    first = (head["head"] if head else re.split(r"\. |\n", note, maxsplit=1)[0]).strip()
-    return _NUMBERS.sub("N", first)[:120]
+    return (head["head"] if head else re.split(r"\. |\n", note, maxsplit=1)[0]).strip()[:120]
 
 
-def _of_group(group: _Group, resolution: float, quote: _Quote) -> Iterator[_Draft]:
-    yield from _of_gains(group, resolution)
+def _of_group(group: _Group, resolution: float, quote: _Quote, shares: Mapping[int, float]) -> Iterator[_Draft]:
+    yield from _of_gains(group, resolution, shares)
     yield from _of_repairs(group)
     yield from _of_failures(group, quote)
 
 
-def _of_gains(group: _Group, resolution: float) -> Iterator[_Draft]:
+def _shares(evaluations: Sequence[Evaluation]) -> dict[int, float]:
+    """Each candidate's best fitness as a share of the run's: what gains on a slow parent came to in the end."""
+    best = {
+        number: max((one.fitness or 0.0 for one in each if one.outcome is Outcome.CORRECT), default=0.0)
+        for number, each in by_candidate(evaluations).items()
+    }
+    top = max(best.values(), default=0.0)
+    return {number: fitness / top for number, fitness in best.items()} if top else {}
+
+
+def _of_gains(group: _Group, resolution: float, shares: Mapping[int, float]) -> Iterator[_Draft]:
     known = [trial for trial in group.trials if trial.gain is not None]
     paired = [trial for trial in known if trial.uncertainty < UNPAIRED]
     timed = paired or known
@@ -166,12 +180,16 @@ def _of_gains(group: _Group, resolution: float) -> Iterator[_Draft]:
     gained = [trial for trial in certain if (trial.gain or 0.0) > 1]
     lost = [trial for trial in certain if (trial.gain or 0.0) < 1]
     if gained and median > 1 + least:
-        score = math.log(median) * math.sqrt(len(timed)) + 0.5 * math.log(best.gain or 1)
-        text = f"{about}: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}"
-        yield score, text, group.bottleneck, data
+        share = max(shares.get(trial.candidate, 0.0) for trial in gained)
+        score = share * (math.log(median) * math.sqrt(len(timed)) + 0.5 * math.log(best.gain or 1))
+        counted = _counted(group, right, median, timed, "gain")
+        text = f"{about}: {counted}{_extreme(best, timed)}{_standing(share, resolution)}"
+        yield score, text, group.bottleneck, data | {"share": round(share, 4)}
     elif gained and paired and (best.gain or 0.0) > 1 + SOMETIMES * resolution:
-        text = f"{about} helps sometimes: {_counted(group, right, median, timed, 'gain')}{_extreme(best, timed)}"
-        yield 0.5 * math.log(best.gain or 1), text, group.bottleneck, data
+        share = max(shares.get(trial.candidate, 0.0) for trial in gained)
+        counted = _counted(group, right, median, timed, "gain")
+        text = f"{about} helps sometimes: {counted}{_extreme(best, timed)}{_standing(share, resolution)}"
+        yield share * 0.5 * math.log(best.gain or 1), text, group.bottleneck, data | {"share": round(share, 4)}
     elif lost and median < 1 / (1 + least) and (len(lost) >= FEWEST_LOSSES or median <= CLEAR_LOSS):
         text = f"{about} makes it slower: {_counted(group, right, median, timed, 'ratio')}{_extreme(worst, timed)}"
         yield -0.5 * math.log(median) * math.sqrt(len(timed)), text, group.bottleneck, data
@@ -194,9 +212,9 @@ def _beyond(trial: Trial, resolution: float) -> bool:
 def _counted(group: _Group, right: int, median: float, timed: Sequence[Trial], what: str) -> str:
     """``12 tries, 9 right, median gain 1.31×``."""
     if len(group.trials) == 1:
-        return f"1 try, {what} {median:.2f}×{_clock(timed)}"
+        return f"1 try, {what} {median:.2f}× its parent{_clock(timed)}"
     some = f" of {len(timed)} that can be compared" if len(timed) < right else ""
-    return f"{len(group.trials)} tries, {right} right, median {what}{some} {median:.2f}×{_clock(timed)}"
+    return f"{len(group.trials)} tries, {right} right, median {what}{some} {median:.2f}× the parent{_clock(timed)}"
 
 
 def _extreme(trial: Trial, timed: Sequence[Trial]) -> str:
@@ -205,6 +223,11 @@ def _extreme(trial: Trial, timed: Sequence[Trial]) -> str:
     if len(timed) == 1:
         return f" ({pair})"
     return f", {'best' if (trial.gain or 0.0) > 1 else 'worst'} {trial.gain:.2f}× ({pair})"
+
+
+def _standing(share: float, resolution: float) -> str:
+    """What the kernels were worth in the end: a gain over a slow parent may lead nowhere."""
+    return "; as fast as the run's best" if share >= 1 / (1 + resolution) else f"; {share:.2f} of the run's best"
 
 
 def _of_repairs(group: _Group) -> Iterator[_Draft]:

@@ -114,24 +114,38 @@ def _near_roof(rate: _Rate, device: Device | None, *, on_host: bool) -> Diagnosi
         if rate.compute is not None and rate.compute >= HOST_ARITHMETIC:
             return _compute(rate, "as much as kernels on a host processor reach")
         if per_thread >= HOST_BANDWIDTH:
-            what = f"{per_thread / 1e9:.1f} GB/s per thread, about what a core gets from main memory"
-            return _memory(rate, what, {"bytes_per_second_per_thread": per_thread})
+            return _memory_of_host(rate, per_thread)
         return None
     shares = {"memory": rate.memory or 0.0, "compute": rate.compute or 0.0}
     if max(shares.values()) < NEAR:
         return None
     if shares["memory"] >= shares["compute"]:
-        return _memory(rate, f"{shares['memory']:.0%} of the device's peak", {})
+        return _memory(rate, f"{shares['memory']:.0%} of the device's peak")
     return _compute(rate, "near the device's peak")
 
 
-def _memory(rate: _Rate, what: str, more: Mapping[str, Any]) -> Diagnosis:
+def _memory(rate: _Rate, what: str) -> Diagnosis:
     sentence = (
         f"Bound by memory on {rate.workload}: {rate.bytes_per_second / 1e9:.1f} GB/s of compulsory traffic, {what}. "
-        "Only moving fewer bytes, or moving each once, makes it faster."
+        "Moving fewer bytes, or each only once, makes it faster."
     )
     terms = ("memory", "bandwidth", "traffic", "coalesced", "vector loads", "fusion", "reread", "cache")
-    return Diagnosis(Bottleneck.MEMORY_BOUND, sentence, terms, {**_numbers(rate), **more})
+    return Diagnosis(Bottleneck.MEMORY_BOUND, sentence, terms, _numbers(rate))
+
+
+def _memory_of_host(rate: _Rate, per_thread: float) -> Diagnosis:
+    """A host has no counters here and no peak of its main memory: what is near its limit is likely, and not known."""
+    sentence = (
+        f"Probably bound by memory on {rate.workload}: {rate.bytes_per_second / 1e9:.1f} GB/s, {per_thread / 1e9:.1f} "
+        "GB/s per thread, about what a core gets from main memory when it reads in order. This is estimated from the "
+        "bytes that must move at least once; what really moves is not measured. Moving bytes once that are moved twice "
+        "makes it faster. Where accesses are scattered (gathers, short rows), waiting for each may cost more than "
+        "bandwidth: then more of them under way at once, or asked for earlier, help too."
+    )
+    terms = ("memory", "bandwidth", "traffic", "reread", "cache", "gather", "prefetch", "latency", "independent")
+    return Diagnosis(
+        Bottleneck.MEMORY_BOUND, sentence, terms, {**_numbers(rate), "bytes_per_second_per_thread": per_thread}
+    )
 
 
 def _compute(rate: _Rate, what: str) -> Diagnosis:
@@ -193,11 +207,11 @@ def _few_warps(resources: Mapping[str, Any], rate: _Rate) -> Diagnosis | None:
 
 def _far(rate: _Rate, *, on_host: bool) -> Diagnosis:
     if not on_host and (rate.memory or 0.0) >= LEANING:
-        return _memory(rate, f"{rate.memory:.0%} of the device's peak, so that better access patterns help too", {})
+        return _memory(rate, f"{rate.memory:.0%} of the device's peak, so that better access patterns help too")
     if rate.memory is None and rate.compute is None:
         sentence = f"Right, {rate.seconds * 1e6:.1f} µs on {rate.workload}; the device's peaks are not known."
         return Diagnosis(Bottleneck.CORRECT, sentence, (), _numbers(rate))
-    rates = f"{rate.bytes_per_second / 1e9:.1f} GB/s"
+    rates = f"{rate.bytes_per_second / 1e9:.1f} GB/s of compulsory traffic (rereads are not counted)"
     if rate.operations_per_second:
         rates += f" and {rate.operations_per_second / 1e9:.1f} Gop/s"
     sentence = (

@@ -191,9 +191,9 @@ def test_a_better_chip_is_hardly_ever_slower(
         fast = timed(traces[name], better, options, placement)
     except ResourceExceeded:  # deeper buffers need more local memory
         return
-    # Operations are taken in order, each as soon as its unit is free, as the chip does it. Such schedules have anomalies:
-    # a unit that is free sooner may take what had better waited (Graham, "Bounds on multiprocessing timing anomalies",
-    # 1969). They stay small.
+    # Operations are taken in order, each as soon as its unit is free, as the chip does it. Such schedules have
+    # anomalies: a unit that is free sooner may take what had better waited (Graham, "Bounds on multiprocessing timing
+    # anomalies", 1969). They stay small.
     assert fast.cycles <= 1.03 * slow.cycles + 1
 
 

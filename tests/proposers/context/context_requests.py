@@ -49,7 +49,7 @@ def section(made: ProposalRequest, key: str, library: Library | None = None) -> 
     return next((one.text for one in (*context.stable, *context.changing) if one.key == key), "")
 
 
-def relative(number: int, **more: Any) -> Relative:
+def relative(number: int | None, **more: Any) -> Relative:
     standard: dict[str, Any] = {
         "candidate": number,
         "relation": Relation.ANCESTOR,

@@ -12,12 +12,12 @@ from context_requests import LANGUAGES, everything, lesson, relative, request, s
 
 from kernelevolve import parse_kernel, registry
 from kernelevolve.accelerator import Realm
-from kernelevolve.evolution.proposal import Parent, Relation
+from kernelevolve.evolution.proposal import Parent, Relation, Relative
 from kernelevolve.kernel import render_kernel
 from kernelevolve.knowledge import Library
 from kernelevolve.outcome import Outcome
 from kernelevolve.proposers.context import assemble, markdown, render_json, render_markdown
-from kernelevolve.proposers.context.changing import LIMITS
+from kernelevolve.proposers.context.telling import MOST, UNPAIRED
 from kernelevolve.store import Memory
 from kernelevolve.testing import samples
 
@@ -73,13 +73,36 @@ def test_every_language_has_a_guide_whose_example_rules_hold(language: str) -> N
     assert registry.language(language).comment in text
 
 
-def test_the_example_of_the_kernel_file_can_be_read() -> None:
-    block = re.search(r"```python\n(.*?)```", section(request(), "kernel-file"), re.DOTALL)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_example_of_the_kernel_file_is_in_the_language_that_is_asked_for(language: str) -> None:
+    block = re.search(r"```(?:python|c)\n(.*?)```", section(request(language=language), "kernel-file"), re.DOTALL)
     assert block
     lines = [re.sub(r"\s{2,}# .*", "", line) for line in block[1].splitlines()]
     kernel = parse_kernel("\n".join(lines))
-    assert list(kernel.tunables) == ["BLOCK", "num_warps"]
+    assert kernel.language == language
+    assert list(kernel.tunables) == ["BLOCK", "num_warps" if language == "triton" else "LANES"]
     assert list(kernel.scratch) == ["partial"]
+    assert bool(kernel.launches[0].block) is (language != "triton")
+
+
+def test_half_precision_is_told_of_only_where_the_device_has_it() -> None:
+    made = request(language="opencl")
+    half = made.device.dtypes | {"float16"}
+    with_it, without = (evolve(made, device=evolve(made.device, dtypes=one)) for one in (half, half - {"float16"}))
+    assert "vload_half" in section(with_it, "language")
+    text = section(without, "language")
+    assert "half" not in text.replace("halves", "")
+    assert "no fast-math" in text
+
+
+def test_how_times_are_taken_is_told_and_what_changes_no_kernel_is_not() -> None:
+    made = request(language="opencl")
+    on = evolve(made.device, realm=Realm.HARDWARE, description={"vendor": "V", "platform": "P", "version": "pocl x86"})
+    text = section(evolve(made, device=on), "hardware")
+    assert "compare no two of them" in text
+    assert "paired ratio to the fastest" in text
+    assert "version: pocl x86" in text
+    assert not {"- vendor: V", "- platform: P"} & set(text.splitlines())
 
 
 def test_a_language_without_a_guide_still_gets_its_prefix() -> None:
@@ -106,12 +129,23 @@ def test_a_parent_is_shown_with_its_best_configuration_first() -> None:
     text = section(request(parents=(tuned,)), "parent")
     assert "2.5 × as fast as the kernel that the run started from" in text
     assert "LANES = [4, 1, 2, 8]" in text
+    assert "| tunable | best found | offered |" in text
     assert "| `LANES` | 4 | 1, 2, 4, 8 |" in text
+
+
+def test_nothing_is_called_best_where_one_configuration_was_measured() -> None:
+    once = Parent(4, parse_kernel(samples.TUNED), Outcome.CORRECT, 2.5)
+    assert "| tunable | measured with | offered |" in section(request(parents=(once,)), "parent")
+    tuned = evolve(once, profile={"configurations": 3})
+    text = section(request(parents=(tuned,)), "parent")
+    assert "| tunable | best found | offered |" in text
+    assert "configurations" not in text
 
 
 def test_measurements_are_shown_with_their_clock_and_interval() -> None:
     label = registry.problem("softmax").workloads[-1].label
     profile = {
+        "bottleneck": "200 GB/s",
         "rates": {label: {"bytes_per_second": 2e11, "compulsory_bytes": 1e8}},
         "resources": {"softmax_rows": {"registers": 40}},
         "timings": [
@@ -119,11 +153,28 @@ def test_measurements_are_shown_with_their_clock_and_interval() -> None:
             {"workload": "rows=3,cols=7", "source": "device-event", "paired": None},
         ],
     }
-    shown = Parent(1, request().parents[0].kernel, Outcome.CORRECT, 1.25, profile=profile)
+    shown = Parent(1, request().parents[0].kernel, Outcome.CORRECT, 1.25, message="200 GB/s", profile=profile)
     text = section(request(parents=(shown,)), "parent")
+    assert text.count("200 GB/s") == 1
     assert f"`{label}`: 500 µs, 1.25 × the fastest kernel of that moment (1.2 to 1.31, paired) (device-event)" in text
     assert '"registers": 40' in text
     assert "rows=3" not in text
+
+
+def test_a_time_that_was_not_taken_side_by_side_is_marked() -> None:
+    label = registry.problem("softmax").workloads[-1].label
+    profile = {
+        "rates": {label: {"bytes_per_second": 2e11, "compulsory_bytes": 1e8}},
+        "timings": [{"workload": label, "source": "device-event", "paired": None}],
+    }
+    alone = Parent(1, request().parents[0].kernel, Outcome.CORRECT, 0.5, profile=profile)
+    text = section(request(parents=(alone,)), "parent")
+    assert f"`{label}`: 500 µs, {UNPAIRED} (device-event)" in text
+    assert f"started from ({UNPAIRED})." in text
+    for exact in ({**profile, "anchor": True}, {"timings": [{"source": "emulated-cycles"}]}):
+        assert "unpaired" not in section(request(parents=(evolve(alone, profile=exact),)), "parent")
+    line = section(request(relatives=(relative(1, gain=2.0, paired=False),)), "history")
+    assert line == f"- ancestor 1: a change → 2 × its parent, 1 × the start ({UNPAIRED})"
 
 
 def test_history_has_predictions_beside_measurements() -> None:
@@ -137,10 +188,41 @@ def test_history_has_predictions_beside_measurements() -> None:
             message="no such function",
             relation=Relation.SIBLING,
         ),
+        relative(0, operator="seed", note="what the run starts from"),
     )
     lines = section(request(relatives=told), "history").splitlines()
-    assert lines[0] == "- ancestor 1 [model]: wider loads → 1.3 × its parent, 1.3 × the start; 2 × was predicted"
-    assert lines[1] == "- sibling 2 [model]: a change → COMPILE_ERROR (no such function)"
+    assert lines[0] == "- ancestor 1: wider loads → 1.3 × its parent, 1.3 × the start; 2 × was predicted"
+    assert lines[1] == "- sibling 2: a change → COMPILE_ERROR (no such function)"
+
+
+def test_operators_are_named_only_where_there_are_several() -> None:
+    text = section(request(relatives=(relative(1), relative(2, operator="rewrite"))), "history")
+    assert text.splitlines()[0].startswith("- ancestor 1 [model]: ")
+
+
+def test_a_draft_is_told_what_the_other_drafts_are_and_not_what_came_of_them() -> None:
+    standard = {"relation": Relation.DRAFT, "outcome": None, "fitness": 0.0}
+    others = (
+        relative(1, note="one item per row", **standard),
+        relative(None, note="a tree in local memory", **standard),
+        relative(None, note="", **standard),
+    )
+    made = request(draft=True, relatives=others)
+    assert section(made, "history").splitlines() == [
+        "- draft 1: one item per row",
+        "- waits for its results: a tree in local memory",
+        "- 1 more, of which nothing was said, or which is being written",
+    ]
+    assert "another way than each of the drafts above" in section(made, "wanted")
+    assert "drafts above" not in section(request(draft=True), "wanted")
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [((), False), ((relative(0, operator="seed"),), False), ((relative(0), relative(1)), True)],
+)
+def test_what_was_tried_is_pointed_at_only_where_it_is_shown(told: tuple[Relative, ...], said: bool) -> None:
+    assert ("not one of those above" in section(request(relatives=told), "wanted")) is said
 
 
 def test_lessons_say_where_they_come_from() -> None:
@@ -206,7 +288,7 @@ def test_the_changing_part_is_bounded_whatever_is_put_in(library: Library) -> No
     text = markdown(assemble(made, library=library).changing)
     assert len(text) < 110_000
     assert "characters are left out here" in text
-    assert f"The {300 - LIMITS['relatives']} oldest are left out." in text
+    assert f"The {300 - MOST} oldest are left out." in text
     assert "ancestor 299" in text
 
 

@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from kernelevolve.evolution.proposal import Parent, ProposalRequest, Relative
+from kernelevolve.evolution.history import paired
+from kernelevolve.evolution.proposal import Parent, ProposalRequest
 from kernelevolve.kernel import render_kernel
 from kernelevolve.knowledge import (
     Bottleneck,
@@ -25,23 +26,22 @@ from kernelevolve.knowledge import (
 from kernelevolve.outcome import Outcome
 from kernelevolve.proposers.context.discretion import discreet
 from kernelevolve.proposers.context.document import Section, clipped, fenced
+from kernelevolve.proposers.context.telling import UNPAIRED, drafts_text, history_text
 
-#: Characters (of relatives and lessons: lines) that each piece may have; together they bound the changing part.
+#: Characters (of lessons: lines) that each piece may have; together they bound the changing part.
 LIMITS: Final[Mapping[str, int]] = {
     "source": 48_000,
-    "second source": 20_000,
+    "second source": 16_000,
     "message": 4_000,
     "profile": 4_000,
-    "relatives": 24,
     "lessons": 10,
     "lesson": 600,
-    "note": 240,
     "pages": 14_000,
 }
 #: Pages retrieved, at most.
 _PAGES: Final = 5
 #: What of a stored profile is not shown: how a kernel was checked and at what cost, and what is told in words.
-_KEPT_BACK: Final = frozenset({"anchor", "checks", "details", "spent", "timings"})
+_KEPT_BACK: Final = frozenset({"anchor", "checks", "configurations", "details", "spent", "timings"})
 
 
 def changing_sections(request: ProposalRequest, library: Library | None) -> tuple[Section, ...]:
@@ -58,8 +58,10 @@ def changing_sections(request: ProposalRequest, library: Library | None) -> tupl
     for other in request.parents[1:2]:
         text = kernel_page(other, request, LIMITS["second source"])
         sections.append(Section("second-parent", "A second kernel, to take ideas from", text))
-    if request.relatives:
-        sections.append(Section("history", "What was tried", _history(request)))
+    history = (drafts_text if request.draft else history_text)(request.relatives, _quiet(request))
+    if history:
+        title = "Drafts so far, to be different from" if request.draft else "What was tried"
+        sections.append(Section("history", title, history))
     if request.lessons:
         sections.append(Section("lessons", "What earlier runs learnt", _lessons(request)))
     pages = _pages(request, library, found)
@@ -123,7 +125,8 @@ def source_of(parent: Parent) -> str:
 
 def _standing(parent: Parent) -> str:
     if parent.outcome is Outcome.CORRECT and parent.fitness:
-        return f"right, {parent.fitness:.4g} × as fast as the kernel that the run started from"
+        rough = "" if paired(parent.profile) else f" ({UNPAIRED})"
+        return f"right, {parent.fitness:.4g} × as fast as the kernel that the run started from{rough}"
     return "right; nothing is timed here" if parent.outcome.right else f"{parent.outcome}"
 
 
@@ -131,11 +134,13 @@ def _tunables(parent: Parent) -> str:
     if not parent.kernel.tunables:
         return ""
     best = parent.kernel.default | {k: v for k, v in parent.configuration.items() if k in parent.kernel.tunables}
+    searched = parent.profile.get("configurations", 1) > 1 or best != parent.kernel.default
+    found = "best found" if searched else "measured with"
     rows = [
         f"| `{name}` | {best[name]} | {', '.join(map(str, values))} |"
         for name, values in parent.kernel.tunables.items()
     ]
-    return "\n".join(["| tunable | best found | offered |", "|---|---|---|", *rows])
+    return "\n".join([f"| tunable | {found} | offered |", "|---|---|---|", *rows])
 
 
 def _measured(parent: Parent, request: ProposalRequest) -> str:
@@ -148,7 +153,7 @@ def _measured(parent: Parent, request: ProposalRequest) -> str:
     shown = {
         key: _only_timed(value, timed)
         for key, value in sorted(parent.profile.items())
-        if key not in _KEPT_BACK and value
+        if key not in _KEPT_BACK and value and value != parent.message  # the bottleneck stands above in words
     }
     text = json.dumps(shown, indent=1, sort_keys=True, default=str) if shown else ""
     if text:
@@ -157,17 +162,18 @@ def _measured(parent: Parent, request: ProposalRequest) -> str:
 
 
 def _timing(timing: Mapping[str, Any], profile: Mapping[str, Any]) -> list[str]:
-    label, paired = timing["workload"], timing.get("paired")
+    label, pair = timing["workload"], timing.get("paired")
     rate = (profile.get("rates") or {}).get(label) or {}
     moved, per_second = rate.get("compulsory_bytes"), rate.get("bytes_per_second")
     told = []
     if moved and per_second:
         told.append(f"{moved / per_second * 1e6:.4g} µs")
-    if isinstance(paired, Mapping):
+    if isinstance(pair, Mapping):
         told.append(
-            f"{paired['ratio']:.4g} × the fastest kernel of that moment "
-            f"({paired['low']:.4g} to {paired['high']:.4g}, paired)"
+            f"{pair['ratio']:.4g} × the fastest kernel of that moment ({pair['low']:.4g} to {pair['high']:.4g}, paired)"
         )
+    elif told and not paired(profile):
+        told.append(UNPAIRED)
     return [f"- `{label}`: {', '.join(told)} ({timing.get('source', 'unknown clock')})"] if told else []
 
 
@@ -181,26 +187,6 @@ def _only_timed(value: Any, timed: set[str]) -> Any:
 
 
 # --- history, lessons, pages
-
-
-def _history(request: ProposalRequest) -> str:
-    shown = request.relatives[-LIMITS["relatives"] :]
-    left_out = len(request.relatives) - len(shown)
-    first = [f"The {left_out} oldest are left out.", ""] if left_out else []
-    return "\n".join([*first, *(_relative(one, _quiet(request)) for one in shown)])
-
-
-def _relative(one: Relative, quiet: Callable[[str], str]) -> str:
-    came = f"{one.outcome}"
-    if one.outcome.right and one.gain is not None:
-        came = f"{one.gain:.3g} × its parent, {one.fitness:.4g} × the start"
-    elif one.outcome is Outcome.CORRECT:
-        came = f"{one.fitness:.4g} × the start"
-    predicted = f"; {one.predicted:.3g} × was predicted" if one.predicted is not None else ""
-    note = clipped(quiet(" ".join(one.note.split())), LIMITS["note"]).replace("\n", " ")
-    why = clipped(quiet(" ".join(one.message.split())), LIMITS["note"]).replace("\n", " ")
-    message = f" ({why})" if why and not one.outcome.right else ""
-    return f"- {one.relation} {one.candidate} [{one.operator}]: {note or 'no note'} → {came}{predicted}{message}"
 
 
 def _lessons(request: ProposalRequest) -> str:
@@ -243,19 +229,21 @@ def _wanted(request: ProposalRequest, first: Parent | None) -> str:
     if first is None:
         return f"A first kernel in `{request.language}` for the problem above."
     if request.draft:
+        others = " Take another way than each of the drafts above: theirs are being tried." if request.relatives else ""
         return (
             f"An independent first kernel in `{request.language}`: a design of its own, not a change of the one above. "
-            "Choose the mapping of work, the passes over the data and the use of local memory afresh."
+            f"Choose the mapping of work, the passes over the data and the use of local memory afresh.{others}"
         )
     if not first.outcome.right:
         return (
             f"A repair: candidate {first.candidate} ended as {first.outcome}. Find the cause first; keep what was "
             "meant to make it fast, unless that is the cause."
         )
-    second = _also(request.parents)
+    tried = any(one.candidate != first.candidate and one.operator != "seed" for one in request.relatives)
+    new = ", and not one of those above that brought nothing" if tried else ""
     return (
         f"A kernel that is faster than candidate {first.candidate}: one change of structure that is aimed at what "
-        f"limits it, and not one of those above that brought nothing.{second}"
+        f"limits it{new}.{_also(request.parents)}"
     )
 
 

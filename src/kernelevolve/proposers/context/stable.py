@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["FILE_ANSWER", "guide", "hardware_page", "stable_sections"]
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
@@ -25,7 +26,13 @@ it. Say with it, in one line each, what was changed, which bottleneck that is ai
 the first parent the kernel should be."""
 
 _REALMS: Final = {
-    Realm.HARDWARE: "Times are measured on the hardware itself.",
+    Realm.HARDWARE: (
+        "Times are measured on the hardware itself: a kernel and the fastest one so far, in random order, on inputs "
+        "that change; caches are evicted before each, unless the run says otherwise. A time in µs is of its moment, on "
+        "a machine that may be busy: compare no two of them. The figure to trust is the paired ratio to the fastest "
+        "kernel of that moment; a kernel far behind it gets a quick look alone, told as unpaired. Fitness (`× the "
+        "start`) is the ratio to the kernel that the run started from."
+    ),
     Realm.EMULATED: "The chip is emulated: times are cycles of a machine model, and come out the same every time.",
     Realm.INTERPRETED: "Kernels are interpreted: results are checked, and no time exists. Write for the chip named.",
     Realm.REPLAY: "Times were recorded on another machine.",
@@ -41,6 +48,15 @@ _MEMORY: Final = {
     "cache": "last-level cache",
     "max_allocation": "largest single buffer",
 }
+#: What a description says that changes no kernel.
+_NO_MATTER: Final = frozenset({"platform", "vendor"})
+#: What each kind of checking inputs is, where a problem does not make them itself; never a size.
+_KINDS: Final = {
+    "normal": "independent normal elements, small whole numbers for integers",
+    "large": "the same, thousands of times as large (less for narrow types)",
+    "constant": "one value everywhere",
+    "adversarial": "made for this problem to break what is careless",
+}
 #: Longer facts about a device are for people: how to install what is missing, for example.
 _LONGEST_FACT: Final = 120
 
@@ -50,8 +66,8 @@ def stable_sections(request: ProposalRequest, answer: str, constraints: Sequence
     held = "\n\n".join(page.text.strip() for page in constraints)
     return (
         Section("contract", "The task", f"{guide('contract')}\n\n{answer.strip()}"),
-        Section("kernel-file", "The kernel file", guide("kernel_file") or ""),
-        Section("language", f"The language: {request.language}", _language(request.language)),
+        Section("kernel-file", "The kernel file", _kernel_file(request.language)),
+        Section("language", f"The language: {request.language}", _language(request)),
         Section("hardware", f"The device: {request.device.name}", hardware_page(request.device)),
         *([Section("constraints", "What holds here", held)] if held else []),
         Section("problem", f"The problem: {request.problem.name}", _problem(request)),
@@ -65,15 +81,28 @@ def guide(name: str) -> str | None:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
-def _language(name: str) -> str:
-    written = guide(name)
+def _kernel_file(name: str) -> str:
+    """What a kernel file is, with the example of a header in the language that is asked for."""
+    prefix = f"{language(name).comment} "
+    written = guide(f"header_{name}") or guide("header")
+    header = "\n".join(prefix + line for line in (written or "").replace("LANGUAGE", name).splitlines())
+    return (guide("kernel_file") or "").replace("HEADER", fenced(header, "c" if prefix == "// " else "python"))
+
+
+def _language(request: ProposalRequest) -> str:
+    written = guide(request.language)
     if written is not None:
-        return written
-    known = language(name)
+        return _without_half(written) if "float16" not in request.device.dtypes else written
+    known = language(request.language)
     return (
         f"The header's prefix is `{known.comment} `, and files end in `{known.suffix}`. What a source may contain is "
         "for the gate to say: a rejection names the rule and the line."
     )
+
+
+def _without_half(text: str) -> str:
+    """A guide without its points about half precision, for a device that has none."""
+    return re.sub(r"^- Half precision:.*\n(?:  .*\n)*", "", text, flags=re.MULTILINE)
 
 
 def hardware_page(device: Device) -> str:
@@ -95,7 +124,7 @@ def hardware_page(device: Device) -> str:
     lines += [
         f"- {name.replace('_', ' ')}: {value}"
         for name, value in sorted(device.description.items())
-        if len(value) <= _LONGEST_FACT
+        if len(value) <= _LONGEST_FACT and name not in _NO_MATTER
     ]
     return "\n".join(lines)
 
@@ -134,7 +163,7 @@ def _problem(request: ProposalRequest) -> str:
         )
     if problem.requires is not None:
         parts.append(f"Every workload satisfies `{problem.requires.text}`.")
-    parts += [_tolerance(problem.tolerance), _distributions(problem), _workloads(request)]
+    parts += [_tolerance(problem.tolerance, _row(problem)), _distributions(problem), _workloads(request)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -152,17 +181,32 @@ def _shape(spec: TensorSpec) -> str:
     return ", ".join(expression.text for expression in spec.shape) or "one element"
 
 
-def _tolerance(tolerance: Tolerance) -> str:
+def _tolerance(tolerance: Tolerance, row: str) -> str:
     return (
-        f"Tolerance, as a share of the magnitude of the element's row: {tolerance.output_roundings:g} roundings of the "
-        f"output's type, plus the largest of {tolerance.compute_roundings:g} float32 roundings, "
+        f"Tolerance, as a share of the element's magnitude or, where that is larger, the root mean square of {row}: "
+        f"{tolerance.output_roundings:g} roundings of the output's type, plus the largest of "
+        f"{tolerance.compute_roundings:g} float32 roundings, "
         f"{tolerance.summation_roundings:g} × √(longest axis) of them, and {tolerance.native_multiple:g} × the error "
         f"of PyTorch in the tensors' own types; at most {tolerance.ceiling:.0%}. Integers must be equal."
     )
 
 
+def _row(problem: Problem) -> str:
+    if all(len(output.shape) < 2 for output in problem.outputs):
+        return "all of the output"
+    return "its row (along the last axis; of the whole output where rows are short)"
+
+
 def _distributions(problem: Problem) -> str:
-    return f"Checked on inputs of these kinds: {', '.join(problem.distributions)}; on sizes that are not shown."
+    if problem.generate is not None:
+        kinds = ", ".join(problem.distributions)
+        return (
+            f"Checked on sizes that are not shown, on inputs that are made for this problem: {kinds}. Each obeys what "
+            "the description says; large ones reach for the ends of what is allowed, adversarial ones break what is "
+            "careless."
+        )
+    lines = [f"- {kind}: {_KINDS[kind]}" for kind in problem.distributions if kind in _KINDS]
+    return "\n".join(["Checked on sizes that are not shown, on inputs of these kinds:", "", *lines])
 
 
 def _workloads(request: ProposalRequest) -> str:

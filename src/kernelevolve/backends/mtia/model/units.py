@@ -1,8 +1,9 @@
 """Which unit does an operation, and for how many cycles: one execution on one processing element.
 
 - *fabric in*, *fabric out*: DMA between local memory and the chip; priced by `schedule`, which knows the traffic.
-- *dot engine*: ``tt.dot`` of 1- and 2-byte types (4-byte where the chip has it and the kernel allows TF32; as several
-  products of pieces where it asks for them, ``tf32x3`` and the like); partial tiles cost whole ones. The *reduction engine* adds the product to an accumulator that lives in local memory.
+- *dot engine*: ``tt.dot`` of 1- and 2-byte types (4-byte where the chip has it and the kernel allows TF32; several
+  products of pieces where it asks for them, as ``tf32x3`` does); partial tiles cost whole ones. The *reduction engine*
+  adds the product to an accumulator that lives in local memory.
 - *SIMD engine*: floating-point arithmetic, comparisons, conversions, sums and maxima of tiles, lookup tables, and
   float32 dots that the dot engine cannot do exactly. One custom instruction a tile.
 - *vector core*: integers, selections of integers, scans, gathers within a tile; functions and divisions in software.

@@ -42,7 +42,7 @@ def slice_width(table, size, slices):
 
 @triton.jit
 def make_directory(table, directory, size, slices, LANES: tl.constexpr):
-    first, span, shift = slice_width(table, size, slices)
+    first, _, shift = slice_width(table, size, slices)
     lane = tl.arange(0, LANES)
     item = tl.program_id(0) * (LANES - 1) + lane
     start = first.to(tl.int64) + (item.to(tl.int64) << shift)
