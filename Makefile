@@ -19,10 +19,10 @@ evolve: $(VENV)/.run  ## evolve softmax on this machine's CPU (OpenCL through Po
 		--out runs/best_$(PROBLEM).cl
 
 test: $(VENV)/.dev  ## the test suite, but for what compiles every value of every tunable
-	$(BIN)/python -m pytest -m "not exhaustive"
+	$(BIN)/python -m pytest -m "not exhaustive" -n 2 --dist loadfile
 
 test-all: $(VENV)/.dev  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.dev  ## format, style, types, floors, spelling
 	$(BIN)/ruff format --check src tests benchmarks

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from kernelevolve.backends.mtia.buffers import Array, EmulatedBuffer
 from kernelevolve.backends.mtia.executor import Executable, Memory, execute
@@ -102,7 +102,11 @@ class Run:
             for trace in self.traces:
                 resident = found[-1].resident if found else {}
                 placement = Placement(resident) if cold else Placement(cold=False)
-                found.append(estimate(trace.program, trace, program.chip, program.options, placement))
+                chip = program.chip
+                if program.entries[trace.program.entry].ordered:
+                    # Programs that wait for others, or may: nothing is known of how long, so one at a time.
+                    chip = evolve(chip, rows=1, columns=1)
+                found.append(estimate(trace.program, trace, chip, program.options, placement))
             self.estimates[cold] = combine(found, program.chip)
         return self.estimates[cold]
 

@@ -31,7 +31,7 @@ from attrs import field, frozen
 
 from kernelevolve.backends.mtia.model.address import Form
 from kernelevolve.backends.mtia.model.parameters import ChipParameters
-from kernelevolve.backends.mtia.model.units import Workbook
+from kernelevolve.backends.mtia.model.units import Workbook, is_atomic
 from kernelevolve.backends.mtia.program import Op
 from kernelevolve.backends.mtia.trace import Access, Trace
 
@@ -164,7 +164,7 @@ def _moved(access: Access, op: Op, book: Workbook, chip: ChipParameters) -> Floa
     type_ = book.tile(op)
     pieces = access.runs.astype(np.float64)
     dims = book.roles.dims.get(op.operands[0], ())
-    if op.name.startswith("tt.atomic") or (dims and dims[-1].form is Form.INDEXED and type_.shape[-1] > 1):
+    if is_atomic(op.name) or (dims and dims[-1].form is Form.INDEXED and type_.shape[-1] > 1):
         pieces = access.elements.astype(np.float64)  # an address for each element
     elif book.transposed(op):
         axis = book.roles.contiguous(op.operands[0], book.type_of(op.operands[0]))
@@ -173,7 +173,7 @@ def _moved(access: Access, op: Op, book: Workbook, chip: ChipParameters) -> Floa
     grain = chip.dma_row_bytes
     each = useful / np.maximum(pieces, 1.0)
     moved: Floats = pieces * np.ceil(each / grain) * grain
-    return moved * (2.0 if op.name.startswith("tt.atomic") else 1.0)
+    return moved * (2.0 if is_atomic(op.name) else 1.0)
 
 
 def _touches(trace: Trace, moved: Sequence[Floats], book: Workbook, chip: ChipParameters) -> _Touches | None:
@@ -195,7 +195,7 @@ def _touches(trace: Trace, moved: Sequence[Floats], book: Workbook, chip: ChipPa
                 access.high[some].astype(np.int64),
                 time,
                 nbytes[some],
-                np.full(len(programs), "store" in name or "scatter" in name),
+                np.full(len(programs), "store" in name or "scatter" in name or is_atomic(name)),
                 np.full(len(programs), book.indices(trace.index.ops[access.op]) > 0),
                 np.full(len(programs), position),
             )

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 __all__ = ["Needs", "check_needs", "needs"]
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
 from kernelevolve.backends.mtia.model.address import MEMORY
@@ -77,7 +79,7 @@ class _Counter:
         for block in body.blocks:
             last = _last_uses(block)
             for op in block.ops:
-                for inner in [op, *(each for region in op.regions for each in walk(region))]:
+                for inner in self._within(op):
                     if self._tile(inner):
                         end = last.get(inner.results[0], 0) if inner is op and inner.results else 0
                         events.append((position, max(position, end), op.line or inner.line))
@@ -88,6 +90,18 @@ class _Counter:
             if using > most:
                 most, line = using, at
         return most, line
+
+    def _within(self, op: Op) -> Iterator[Op]:
+        """The operation and what is inside it, called functions too."""
+        for inner in [op, *(each for region in op.regions for each in walk(region))]:
+            yield inner
+            if inner.name == "tt.call":
+                for block in self._callee(inner).blocks:
+                    for each in block.ops:
+                        yield from self._within(each)
+
+    def _callee(self, op: Op) -> Region:
+        return self._book.program.functions[str(op.attributes["callee"])].body
 
     def peak(self, blocks: tuple[Block, ...], depth: int) -> tuple[float, int]:
         """Most bytes in use inside `blocks`, what enters them left out, and the line."""
@@ -119,6 +133,10 @@ class _Counter:
                 inside = [size for root, size in live.items() if root not in started or ends[root] > position]
                 if streams + carried + sum(inside) + inner > most:
                     most, line = streams + carried + sum(inside) + inner, at or op.line
+            elif op.name == "tt.call":
+                inner, at = self.peak(self._callee(op).blocks, depth)
+                if streams + carried + sum(live.values()) + inner > most:
+                    most, line = streams + carried + sum(live.values()) + inner, at or op.line
             for root in [root for root, end in ends.items() if end <= position and root in live]:
                 del live[root]
             for value in op.results:
@@ -146,9 +164,10 @@ class _Counter:
     def _size(self, value: int) -> float:
         """Bytes of a value in local memory."""
         type_ = self._book.type_of(value)
-        if not type_.shape or value not in self._book.roles.data:
-            return 0.0
         maker = self._book.program.producers.get(value)
+        loaded = maker is not None and self._tile(maker)  # lies there even if only addresses or masks are made of it
+        if not type_.shape or (value not in self._book.roles.data and not loaded):
+            return 0.0
         if maker is not None and maker.name in ("arith.constant", "tt.make_range"):
             return 0.0
         return float(type_.size * width(type_))

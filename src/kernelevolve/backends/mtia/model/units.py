@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Unit", "Work", "Workbook", "width"]
+__all__ = ["Unit", "Work", "Workbook", "is_atomic", "width"]
 
 import enum
 import math
@@ -115,7 +115,7 @@ class Workbook:
 
     def indices(self, op: Op) -> int:
         """Addresses that a memory operation takes from a tile of addresses; 0 where descriptors do."""
-        if op.name.startswith("tt.atomic"):
+        if is_atomic(op.name):
             return max(1, self.tile(op).size)
         if op.name in ("tt.descriptor_gather", "tt.descriptor_scatter"):
             return self.tile(op).shape[0]
@@ -162,8 +162,8 @@ class Workbook:
         result = op.results[0]
         type_ = self.type_of(result)
         data = result in self.roles.data
-        software = op.name in _SOFTWARE or (op.name.startswith("math.") and op.name not in _SIMD)
-        if not type_.shape:
+        software = _in_software(op.name)
+        if type_.size == 1:  # a number, whatever its shape
             cycles = chip.vector_math_cycles if software else chip.scalar_cycles
             return Work(core=cycles, asynchronous=False, transfers=not data)
         elements = float(type_.size if data else self.roles.indices(result, type_))
@@ -239,7 +239,7 @@ class Workbook:
                 latency=chip.local_latency_cycles,
                 local_bytes=float(first.size * size),
             )
-        cost = sum(chip.vector_math_cycles if inner.name in _SOFTWARE else 1.0 for inner in combine)
+        cost = sum(chip.vector_math_cycles if _in_software(inner.name) else 1.0 for inner in combine)
         passes = math.log2(max(2.0, chip.vector_bytes / size)) if op.name == "tt.scan" else 1.0
         vectors = math.ceil(first.size * size / chip.vector_bytes)
         return Work(core=vectors * max(1.0, cost) * passes, asynchronous=False)
@@ -277,6 +277,16 @@ class Workbook:
                         fused.add(value)
                         break
         return fused
+
+
+def is_atomic(name: str) -> bool:
+    """Whether an operation reads, changes and writes memory as one."""
+    return name.startswith("tt.atomic") or name == "tt.descriptor_reduce"
+
+
+def _in_software(name: str) -> bool:
+    """Whether the vector core computes a function step by step: no unit has it."""
+    return name in _SOFTWARE or (name.startswith("math.") and name not in _SIMD)
 
 
 def width(type_: Type) -> int:
