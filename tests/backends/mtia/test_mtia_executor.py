@@ -645,3 +645,14 @@ def test_indexed_rows_are_a_tile_each(emulate: Emulate) -> None:
     rows = trace.accesses[1]
     assert rows.runs.tolist() == [4, 1]  # 0, 1, 2, 3 are one piece of memory
     assert rows.tiles.tolist() == [4, 1]
+
+
+def test_every_half_is_read_as_numpy_reads_it() -> None:
+    from kernelevolve.backends.mtia.executor.values import from_storage
+
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)]
+    for data in (halves, finite, finite[::3], finite[:60000].reshape(300, 200).T, finite[:0], finite[5:6].reshape(())):
+        got, want = from_storage(data, "fp16"), data.astype(np.float32)
+        assert got.shape == want.shape
+        assert np.array_equal(got.view(np.uint32), want.view(np.uint32))
