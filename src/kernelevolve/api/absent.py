@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Outside", "Recorded", "here", "opened"]
+__all__ = ["Recorded", "here", "opened"]
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,24 +21,10 @@ from kernelevolve.evaluation.records import Evaluation
 from kernelevolve.evaluation.wire import structure, unstructure
 from kernelevolve.evolution.budget import budget_from
 from kernelevolve.evolution.loop import Evolution
-from kernelevolve.evolution.proposal import ProposalRequest
-from kernelevolve.evolution.search import OUTSIDE
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.problem import Problem, Workload
+from kernelevolve.proposers.outside import OutsideProposer
 from kernelevolve.store import Run, Store
-
-
-class Outside:
-    """The proposer of a run that is driven from outside: its kernels are told."""
-
-    name = OUTSIDE
-
-    def operators(self, problem: Problem, language: str) -> tuple[str, ...]:  # noqa: ARG002  # the same for all
-        """The one operator."""
-        return (OUTSIDE,)
-
-    def propose(self, request: ProposalRequest) -> None:
-        """Nothing: whoever is outside is asked by `kernelevolve.api.asking.ask`."""
 
 
 class Recorded(Evaluator):
@@ -133,4 +119,6 @@ def opened(
         settings=structure(record.settings["evaluation"], Settings),
         results=results,
     ) as evaluator:
-        yield make_evolution(store, record, what, evaluator, Outside(), budget_from(record.budget), lambda _: None)
+        yield make_evolution(
+            store, record, what, evaluator, OutsideProposer(), budget_from(record.budget), lambda _: None
+        )

@@ -12,7 +12,7 @@ __all__ = [
     "candidate_record",
     "candidate_rows",
     "context_markdown",
-    "cost_record",
+    "run_cost",
     "run_record",
     "told_record",
 ]
@@ -35,6 +35,7 @@ from kernelevolve.knowledge import Library
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.proposers.context import Context, assemble, discreet, render_json, render_markdown
+from kernelevolve.reports.cost import cost_record
 from kernelevolve.store import Evaluation, Run, Store
 
 #: Characters of a compiler's log: the end has its summary.
@@ -181,26 +182,19 @@ def best_record(store: Store, problem: str, accelerator: str | None = None) -> d
     raise KernelEvolveError(f"no run has a right kernel for {problem!r}{where} yet; start one")
 
 
-def cost_record(store: Store, run_id: str) -> dict[str, Any]:
+def run_cost(store: Store, run_id: str) -> dict[str, Any]:
     """What a run has spent and what came of it."""
     run = store.run(run_id)
     spent = store.spent(run_id) or {}
     evaluations = list(store.evaluations(run_id))
-    best = max((one.fitness or 0.0 for one in evaluations), default=0.0)
-    right = len({one.candidate for one in evaluations if one.outcome.right})
-    dollars = float(spent.get("dollars", 0.0))
     return {
         "run": run_id,
         "limits": dict(run.budget),
         "evaluations": len(evaluations),
         "seconds": spent.get("seconds", 0.0),
         "device_seconds": spent.get("device_seconds", 0.0),
-        "tokens": spent.get("tokens", 0),
-        "dollars": dollars,
-        "right_candidates": right,
-        "best_fitness": best,
-        "dollars_per_right_candidate": dollars / right if dollars and right else None,
-        "dollars_per_percent_gained": dollars / (100 * (best - 1)) if dollars and best > 1 else None,
+        "best_fitness": max((one.fitness or 0.0 for one in evaluations), default=0.0),
+        **cost_record(spent, store.candidates(run_id), evaluations),
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from kernelevolve.api.absent import Outside, here, opened
+from kernelevolve.api.absent import here, opened
 from kernelevolve.api.bookkeeping import (
     Refused,
     Status,
@@ -38,6 +38,7 @@ from kernelevolve.evolution.proposal import Proposal, ProposalRequest
 from kernelevolve.evolution.search import OUTSIDE, Propose
 from kernelevolve.kernel import Kernel, parse_kernel, read_kernel, render_kernel
 from kernelevolve.problem import Problem
+from kernelevolve.proposers.outside import OutsideProposer
 from kernelevolve.store import EventKind, Store
 
 #: Seconds for which the search counts on an answer, unless it is told otherwise: a day.
@@ -135,7 +136,7 @@ def tell(
             return _wait_for_results(kept, run, proposal, made, device)
         with (
             device_lock(device, waiting),
-            opened_run(kept, run, problem=problem, proposer=Outside(), observer=observer) as evolution,
+            opened_run(kept, run, problem=problem, proposer=OutsideProposer(), observer=observer) as evolution,
         ):
             return conclude(evolution, proposal, action, made)
 

@@ -10,7 +10,7 @@ from typing import Final
 from kernelevolve import registry
 from kernelevolve._version import VERSION
 from kernelevolve.accelerator import Device
-from kernelevolve.api.absent import Outside, here, opened
+from kernelevolve.api.absent import here, opened
 from kernelevolve.api.finishing import finish
 from kernelevolve.api.learning import learn_from
 from kernelevolve.api.locks import device_lock, run_lock
@@ -28,6 +28,7 @@ from kernelevolve.evolution.policies import make_policy
 from kernelevolve.evolution.search import OUTSIDE
 from kernelevolve.kernel import Kernel
 from kernelevolve.problem import Problem, Workload
+from kernelevolve.proposers.outside import OutsideProposer
 from kernelevolve.store import EventKind, Run, Store
 
 #: Evaluations that tuners may have before a confirmation: the credit of three structures (`evolution.tunings`).
@@ -87,7 +88,7 @@ def start(
         with (
             run_lock(run.id, "tell", waiting),
             device_lock(on, waiting),
-            opened_run(kept, run.id, problem=given, proposer=Outside()) as evolution,
+            opened_run(kept, run.id, problem=given, proposer=OutsideProposer()) as evolution,
         ):
             _seed(evolution)
         return run
@@ -118,7 +119,7 @@ def confirm(
             raise KernelEvolveError(f"run {run}: {device}")
         with (
             device_lock(device, waiting),
-            opened_run(kept, run, problem=problem, proposer=Outside(), observer=observer) as evolution,
+            opened_run(kept, run, problem=problem, proposer=OutsideProposer(), observer=observer) as evolution,
         ):
             evolution.evaluator.warm_up()
             _seed(evolution)

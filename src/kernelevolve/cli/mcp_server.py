@@ -24,7 +24,7 @@ from kernelevolve.api.answers import (
     candidate_record,
     candidate_rows,
     context_markdown,
-    cost_record,
+    run_cost,
     run_record,
     told_record,
 )
@@ -265,4 +265,4 @@ class Tools:
     def cost(self, run: str) -> Record:
         """What a run has spent (evaluations, seconds, device seconds, tokens, dollars) and what came of it."""
         with Store.open(self._url) as store:
-            return cost_record(store, run)
+            return run_cost(store, run)

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static char notes[1 << 20];
 static size_t used;
@@ -42,10 +41,13 @@ typedef struct { unsigned blocks, threads; float *in, *out; float n; } Launch;
 typedef struct { Launch launches[64]; int count; } Graph;
 typedef struct { double at; } Event;
 static Graph *capturing;
+/* Milliseconds that the device has worked: the host's clock would count what else the host does between two records. */
+static double device_clock;
 static const char *functions[2] = {"add", "other"};
 
 static void run(const Launch *one) {
   for (unsigned i = 0; i < one->blocks * one->threads; i++) one->out[i] = one->in[i] + one->n;
+  device_clock += 1e-4;
 }
 
 CUresult cuGetProcAddress(const char *symbol, void **function, int version, cuuint64_t flags,
@@ -248,10 +250,8 @@ CUresult cuEventCreate(CUevent *event, unsigned flags) {
 }
 CUresult cuEventDestroy(CUevent event) { NOTE("cuEventDestroy", ""); free(event); return CUDA_SUCCESS; }
 CUresult cuEventRecord(CUevent event, CUstream stream) {
-  struct timespec now;
   NOTE("cuEventRecord", "%p", (void *)stream);
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  ((Event *)event)->at = now.tv_sec * 1e3 + now.tv_nsec * 1e-6;
+  ((Event *)event)->at = device_clock;
   return CUDA_SUCCESS;
 }
 CUresult cuEventQuery(CUevent event) {

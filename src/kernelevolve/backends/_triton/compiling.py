@@ -37,7 +37,8 @@ _SETTINGS: Final = re.compile(
 #: Environment, output and Triton's knobs belong to the process, so compiles of one process take turns.
 _TURN: Final = threading.Lock()
 _ACCOUNT: Final = re.compile(r"ptxas\S*\s+info|\s+\d+ bytes (?:stack frame|cumulative)")
-_TARGET: Final = re.compile(r"(?P<backend>cuda|hip):(?:sm_(?P<sm>\d+)[af]?|(?P<gfx>gfx\w+))")
+_TARGET: Final = re.compile(r"(?P<backend>cuda|hip|mtia):(?:sm_(?P<sm>\d+)[af]?|(?P<gfx>gfx\w+)|(?P<mtia>mtia\w+))")
+_PREFIXES: Final = {"sm": "cuda", "gfx": "hip", "mtia": "mtia"}
 
 
 @frozen
@@ -58,15 +59,17 @@ class Compiled:
 
 
 def gpu_target(target: Target) -> Any:
-    """``cuda:sm_90``, ``hip:gfx942`` as Triton's ``GPUTarget``. Raises `CompileError` for anything else."""
+    """``cuda:sm_90``, ``hip:gfx942``, ``mtia:mtia2i`` as Triton's ``GPUTarget``. Raises `CompileError` otherwise."""
     from triton.backends.compiler import GPUTarget  # noqa: PLC0415  # a toolchain is imported where it is used
 
     match = _TARGET.fullmatch(target.name)
-    if not match or (match["backend"] == "cuda") != bool(match["sm"]):
+    if not match or _PREFIXES[str(match.lastgroup)] != match["backend"]:
         message = f"target {target.name!r} is none of Triton's; write cuda:sm_90 or hip:gfx942"
         raise CompileError(message, stage="options", log="", line=None)
     if match["sm"]:
         return GPUTarget("cuda", int(match["sm"]), 32)
+    if match["mtia"]:
+        return GPUTarget("mtia", match["mtia"], 1)
     # RDNA (gfx10 and later) has wavefronts of 32, CDNA of 64 (AMD, "LLVM AMDGPU backend", processors).
     return GPUTarget("hip", match["gfx"], 32 if len(match["gfx"]) >= len("gfx1100") else 64)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve
 
 from kernelevolve.accelerator import API, Accelerator, Artifact, Availability, Device, Peaks, Realm, Status, Target
+from kernelevolve.backends._triton.compiling import compile_entry
 from kernelevolve.backends._triton.signature import EntrySignature, check_tunables, read_signatures
 from kernelevolve.backends._triton.toolchain import OLDEST, installed, triton_version
-from kernelevolve.backends.mtia.compiling import compile_entry
 from kernelevolve.backends.mtia.model import CHIPS, MODEL, VERSION, ChipParameters, ModelOptions, resources
 from kernelevolve.backends.mtia.model.rules import STRICT, check_program
 from kernelevolve.backends.mtia.program import from_json
@@ -35,6 +35,8 @@ _DTYPES: Final = frozenset(
 )  # no float64, no complex: TX; I25 and I26, tables of data types
 _FLOAT8: Final = frozenset({"float8_e4m3fn", "float8_e5m2"})
 
+#: What is kept of a compile.
+_STAGES: Final = ("ttir", "mtia")
 #: What glibc's allocator reads at a process's start: keep freed arrays of megabytes, instead of giving them back and
 #: having every page of the next one cleared by the kernel, which is half of the time.
 _KEEPS_MEMORY: Final = {"MALLOC_MMAP_THRESHOLD_": str(1 << 28), "MALLOC_TRIM_THRESHOLD_": str(1 << 29)}
@@ -103,8 +105,10 @@ class MTIA:
         stages: dict[str, bytes] = {}
         used: dict[str, Mapping[str, int]] = {}
         for name, signature in _signatures(plan).items():
-            made = compile_entry(plan.source, signature, chip.name, options)
-            stages |= {f"{stage}:{name}": content for stage, content in made.items()}
+            # Without hints on divisibility, which no pass here uses; with the kernel's assertions.
+            plain = evolve(signature, hints={})
+            made = compile_entry(plan.source, plain, target, {**options, "debug": True}).stages
+            stages |= {f"{stage}:{name}": made[stage] for stage in _STAGES}
             program = from_json(made["mtia"])
             check_program(program, chip, strict=strict)
             needs = resources(program, chip, ModelOptions(**options))
