@@ -656,3 +656,23 @@ def test_every_half_is_read_as_numpy_reads_it() -> None:
         got, want = from_storage(data, "fp16"), data.astype(np.float32)
         assert got.shape == want.shape
         assert np.array_equal(got.view(np.uint32), want.view(np.uint32))
+
+
+@triton.jit
+def step_many_times(x, times, ADD: tl.constexpr, BLOCK: tl.constexpr):
+    lanes = tl.arange(0, BLOCK)
+    for _ in range(times):
+        if ADD == "store":
+            tl.store(x + lanes, tl.load(x + lanes) + 1.0)
+        else:
+            tl.atomic_add(x + lanes, tl.load(x + lanes) + 1.0)
+
+
+@pytest.mark.parametrize("add", ["store", "atomic"])
+def test_what_was_loaded_often_is_loaded_anew_once_it_is_stored_to(add: str, emulate: Emulate) -> None:
+    x = np.arange(16, dtype=np.float16)
+    emulate(step_many_times, (1,), x=x, times=6, ADD=add, BLOCK=16)
+    want = np.arange(16)
+    for _ in range(6):
+        want = want + 1 if add == "store" else 2 * want + 1
+    assert x.tolist() == want.tolist()

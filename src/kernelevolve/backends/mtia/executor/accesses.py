@@ -84,7 +84,7 @@ class Accesses:
         size = storage_bytes(dtype)
         result: Array | None = None
         for rows, lanes in self._resolve(where, pointer, mask, size, "load"):
-            raw = self._guarded(where, "load", partial(self._space.gather, rows, lanes, dtype))
+            values = self._guarded(where, "load", partial(self._space.gather, rows, lanes, dtype))
             self._poisoned(where, rows, lanes, size)
             tracker = self._trackers[rows.buffer]
             if tracker is not None and tracker.loads:
@@ -92,7 +92,6 @@ class Accesses:
                 clash = tracker.load(first, nbytes, size, where.programs[owners], several)
                 self._race(where, rows.buffer, clash)
             self._recorder.access(where.op, size, where.programs, rows, lanes)
-            values = from_storage(raw, dtype)
             result = values if result is None or lanes is None else np.where(lanes, values, result)
         if result is None:  # every lane is masked off
             shape = np.broadcast_shapes(dense(pointer).shape, mask.shape if mask is not None else ())

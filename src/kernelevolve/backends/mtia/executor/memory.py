@@ -9,6 +9,7 @@ from __future__ import annotations
 
 __all__ = ["Memory", "Rows", "Space", "Stray", "address_of"]
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
@@ -16,10 +17,12 @@ from typing import Any, Final
 import numpy as np
 from attrs import define, field, frozen
 
-from kernelevolve.backends.mtia.executor.values import Array, Sum, Value, parts, storage_type
+from kernelevolve.backends.mtia.executor.values import NUMPY, Array, Sum, Value, from_storage, parts, storage_type
 
 _WINDOW: Final = 40
 _HALF: Final = 1 << (_WINDOW - 1)
+#: Elements of the largest buffer whose values are kept beside what it stores.
+_MOST_VALUES: Final = 1 << 24
 
 
 @define(eq=False)
@@ -84,6 +87,8 @@ class Space:
         self.names = tuple(buffers)
         self.buffers = tuple(buffers.values())
         self.view = cache(self._view)
+        self._loaded: Counter[tuple[int, str]] = Counter()
+        self._values: dict[tuple[int, str], Array] = {}
 
     def _view(self, buffer: int, dtype: str) -> Array:
         """The elements of a buffer as `dtype` is stored; a rest of bytes belongs to none."""
@@ -150,23 +155,27 @@ class Space:
         return outside
 
     def gather(self, rows: Rows, mask: Array | None, dtype: str) -> Array:
-        """What memory holds, shaped like the tile; lanes without meaning (masked off) hold anything."""
+        """The values that memory holds, shaped like the tile; lanes without meaning (masked off) hold anything."""
         view = self.view(rows.buffer, dtype)
-        count, start = len(view), rows.flat_start
-        outside = self.check(rows, mask, count, view.itemsize)
-        if outside is None:
-            if rows.axis is None:
-                return view.take(start)
-            return rows.restore(_windows(view, rows.length)[start])
-        if count == 0:
-            return rows.restore(np.zeros((*start.shape, rows.length), view.dtype))
-        if rows.axis is None:
-            return view.take(start.clip(0, count - 1))
-        if count < rows.length:
-            return rows.restore(view[(start[..., None] + np.arange(rows.length)).clip(0, count - 1)])
-        data = _windows(view, rows.length)[start.clip(0, count - rows.length)]
-        data[outside] = view[(start[outside][:, None] + np.arange(rows.length)).clip(0, count - 1)]
-        return rows.restore(data)
+        outside = self.check(rows, mask, len(view), view.itemsize)
+        values = self._known_values(rows, view, dtype)
+        if values is None:
+            return from_storage(_taken(view, rows, outside), dtype)
+        return _taken(values, rows, outside)
+
+    def _known_values(self, rows: Rows, view: Array, dtype: str) -> Array | None:
+        """All of a buffer's values, once as many were loaded as it has elements: tiles of a product are loaded again
+        and again, and converting each time takes as long as moving them. None where that does not pay, or not yet.
+        """
+        key = (rows.buffer, dtype)
+        if key not in self._values:
+            if view.dtype == NUMPY[dtype] or len(view) > _MOST_VALUES:
+                return None
+            self._loaded[key] += rows.start.size * rows.length
+            if self._loaded[key] < len(view):
+                return None
+            self._values[key] = from_storage(view, dtype)
+        return self._values[key]
 
     def pieces(self, rows: Rows, mask: Array | None, data: Array, dtype: str) -> tuple[Array, Array, Array]:
         """What to store, in the order of the programs: pieces of neighbouring elements.
@@ -214,6 +223,8 @@ class Space:
         view, length = self.view(buffer, dtype), data.shape[-1]
         if not len(index):
             return
+        for key in [one for one in self._values if one[0] == buffer]:
+            del self._values[key], self._loaded[key]
         if length == 1:
             view[index] = data[:, 0]
         else:
@@ -237,6 +248,24 @@ class Space:
             return None
         position = tuple(int(one) for one in np.argwhere(bad)[0])
         return int(np.broadcast_to(index, bad.shape)[position]) * size, position
+
+
+def _taken(view: Array, rows: Rows, outside: Array | None) -> Array:
+    """The elements of `rows`, shaped like the tile; some element instead of those that are `outside`."""
+    count, start = len(view), rows.flat_start
+    if outside is None:
+        if rows.axis is None:
+            return view.take(start)
+        return rows.restore(_windows(view, rows.length)[start])
+    if count == 0:
+        return rows.restore(np.zeros((*start.shape, rows.length), view.dtype))
+    if rows.axis is None:
+        return view.take(start.clip(0, count - 1))
+    if count < rows.length:
+        return rows.restore(view[(start[..., None] + np.arange(rows.length)).clip(0, count - 1)])
+    data = _windows(view, rows.length)[start.clip(0, count - rows.length)]
+    data[outside] = view[(start[outside][:, None] + np.arange(rows.length)).clip(0, count - 1)]
+    return rows.restore(data)
 
 
 def _contiguous(address: Sum, size: int) -> tuple[int | None, int, Array]:
