@@ -145,7 +145,7 @@ def test_contexts_and_notes_beside_the_kernels_are_no_kernels(tmp_path: Path) ->
     [
         (lambda one: attrs.evolve(one, fingerprint="0" * 16), None, "another declaration of problem 'affine'"),
         (elsewhere, None, r"they are of reference:0 \(another card\)"),
-        (lambda one: attrs.evolve(one, toolchain={"numpy": "1"}), None, "the toolchain was another then"),
+        (lambda one: attrs.evolve(one, toolchain={"numpy": "1"}), None, "the software was another then: "),
         (lambda one: one, "rows=16,cols=32", "they are of rows=4,cols=8"),
     ],
 )

@@ -87,3 +87,27 @@ def test_a_run_is_not_gone_on_with_on_another_device(store: Store, monkeypatch: 
     monkeypatch.setattr(type(made), "devices", lambda self: [attrs.evolve(device, name="another")])
     with pytest.raises(KernelEvolveError, match="start a new run here"):
         kernelevolve.resume(result.run, problem=samples.problem(), store=store, proposer=SampleProposer())
+
+
+def test_a_run_is_not_gone_on_with_by_another_compiler(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = evolve(store, budget=Budget(evaluations=2))
+    from kernelevolve import registry
+
+    made = registry.accelerator("reference")
+    then = dict(made.toolchain())
+    name = next(iter(then))
+    monkeypatch.setattr(type(made), "toolchain", lambda self: {**then, name: "0.0.1", "FLAG": "1"})
+    with pytest.raises(KernelEvolveError) as refused:
+        kernelevolve.resume(result.run, problem=samples.problem(), store=store, proposer=SampleProposer())
+    assert f"{name} was {then[name]} and is 0.0.1; FLAG was not there and is 1" in str(refused.value)
+    assert "--transfer" in str(refused.value)
+
+    monkeypatch.undo()
+    more = kernelevolve.resume(
+        result.run,
+        problem=samples.problem(),
+        store=store,
+        proposer=SampleProposer(),
+        budget=Budget(evaluations=4),
+    )
+    assert more.evaluations == 4

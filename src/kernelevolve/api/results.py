@@ -21,7 +21,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from kernelevolve.accelerator import Device
-from kernelevolve.api.devices import same_device
+from kernelevolve.api.devices import changed_software, same_device
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.pipeline import Settings
 from kernelevolve.evaluation.records import Evaluation
@@ -83,19 +83,14 @@ class Results:
             return f"they are of another declaration of problem {other.problem!r}"
         if not same_device(self.device, other.device):
             return f"they are of {other.device.label}, not of {self.device.label}"
-        if _driver(self.device) != _driver(other.device):
-            return f"the device had the driver {_driver(other.device)!r} then, not {_driver(self.device)!r}"
-        if dict(self.toolchain) != dict(other.toolchain):
-            return "the toolchain was another then"
+        changed = changed_software(other.device, other.toolchain, self.device, self.toolchain)
+        if changed:
+            return f"the software was another then: {changed}"
         if self.workloads != other.workloads:
             return f"they are of {' and '.join(other.workloads)}"
         if self.settings != other.settings:
             return "they were measured by another protocol"
         return None
-
-
-def _driver(device: Device) -> str:
-    return device.description.get("driver", "")
 
 
 def write_results(path: Path, results: Results) -> None:

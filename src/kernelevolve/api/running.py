@@ -22,7 +22,7 @@ from attrs import frozen
 
 from kernelevolve import registry
 from kernelevolve.accelerator import Accelerator, Device, Realm
-from kernelevolve.api.devices import same_device
+from kernelevolve.api.devices import changed_software, same_device
 from kernelevolve.api.finishing import finish
 from kernelevolve.api.learning import learn_from, lessons_for
 from kernelevolve.api.locks import device_lock
@@ -111,6 +111,12 @@ def opened_run(
         raise KernelEvolveError(
             f"run {run}: device {record.settings['device']} of {record.accelerator} is now {on.label}, and the run's "
             f"numbers are of {then.label}; start a new run here"
+        )
+    changed = changed_software(then, record.toolchain, on, made.toolchain())
+    if changed:
+        raise KernelEvolveError(
+            f"run {run}: its numbers are of other software: {changed}; put that back, or start a new run with "
+            "--transfer, which tries this run's best kernels first"
         )
     timed = tuple(Workload.parse(label) for label in record.settings["workloads"])
     evaluation = structure(record.settings["evaluation"], Settings)

@@ -106,7 +106,14 @@ def show_run(
     ]
     outcomes = dict(Counter(str(evaluation.outcome) for evaluation in evaluations))
     if output.json:
-        output.document(record | {"outcomes": outcomes, "cost": cost, "candidates": rows, "result": result})
+        software = {
+            "kernelevolve": run.version,
+            "driver": run.description.get("description", {}).get("driver"),
+            "toolchain": dict(run.toolchain),
+        }
+        output.document(
+            record | {"software": software, "outcomes": outcomes, "cost": cost, "candidates": rows, "result": result}
+        )
         return
     output.line(f"run {run.id}: {run.problem} on {run.accelerator}, {run.device} ({record['status']})")
     output.line(f"{run.proposer} proposer, {run.policy} policy, seed {run.seed}; {record['evaluations']} evaluations")
