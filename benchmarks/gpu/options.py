@@ -89,5 +89,8 @@ def _candidates(command: argparse.ArgumentParser) -> None:
 
 def _throughput(command: argparse.ArgumentParser) -> None:
     command.add_argument("--problem", default="softmax")
-    command.add_argument("--count", type=int, default=100, help="candidates of each kind")
-    command.add_argument("--cold", type=int, default=5, help="fresh evaluators")
+    command.add_argument("--count", type=int, default=100, help="candidates of each kind, at most")
+    command.add_argument("--cold", type=int, default=5, help="fresh evaluators, at most")
+    command.add_argument(
+        "--part-seconds", type=float, default=30.0, help="of each kind; the rate is of those made by then"
+    )

@@ -87,10 +87,11 @@ class _Throughput:
             warm.warm_up()
             anchor = self._anchor(warm, kernel)
             self._heat(warm, kernel, anchor)
+            # First the one that compiles nothing ahead: a part whose time is over may leave compiles under way.
+            alone = self._new_kernels(warm, kernel, anchor, options.count, ahead=0)
             configurations = self._configurations(warm, kernel, anchor)
             together = self._new_kernels(warm, kernel, anchor, options.count, ahead=_AHEAD)
-            alone = self._new_kernels(warm, kernel, anchor, options.count, ahead=0)
-        cold = [self._cold(kernel, index) for index in range(options.cold)]
+        cold = self._colds(kernel)
         return {
             "origin": found.origin,
             "digest": kernel.digest,
@@ -131,12 +132,14 @@ class _Throughput:
     def _evaluate(
         self, warm: Evaluator, todo: list[tuple[Kernel, Configuration]], anchor: Anchor, *, ahead: int
     ) -> dict[str, Any]:
-        """Evaluate one after the other, at most `ahead` being compiled meanwhile."""
-        each, outcomes = [], []
+        """Evaluate one after the other, at most `ahead` being compiled meanwhile, until the part's time is over."""
+        each, outcomes = list[float](), list[str]()
         begin = time.perf_counter()
         for kernel, configuration in todo[:ahead]:
             warm.prefetch(kernel, [configuration])
         for index, (kernel, configuration) in enumerate(todo):
+            if each and time.perf_counter() - begin > self.call.options.part_seconds:
+                break
             for later, values in todo[index + ahead : index + ahead + 1] if ahead else ():
                 warm.prefetch(later, [values])
             start = time.perf_counter()
@@ -145,7 +148,13 @@ class _Throughput:
         wall = time.perf_counter() - begin
         counted = {name: outcomes.count(name) for name in sorted(set(outcomes))}
         right = counted.get(Outcome.CORRECT, 0)
-        return {"count": len(todo), "per_second": right / wall, "seconds_each": each, "outcomes": counted}
+        return {"count": len(each), "per_second": right / wall, "seconds_each": each, "outcomes": counted}
+
+    def _colds(self, kernel: Kernel) -> list[float]:
+        seconds = [self._cold(kernel, 0)]
+        while len(seconds) < self.call.options.cold and sum(seconds) <= self.call.options.part_seconds:
+            seconds.append(self._cold(kernel, len(seconds)))
+        return seconds
 
     def _cold(self, kernel: Kernel, index: int) -> float:
         begin = time.perf_counter()

@@ -132,6 +132,9 @@ def test_throughput_counts_right_candidates_and_warmth_pairs_processes(bench: Be
     assert throughput["new_kernels"]["outcomes"] == {"CORRECT": 2}
     assert throughput["new_kernels"]["per_second"] <= 2 / sum(throughput["new_kernels"]["seconds_each"])
     assert throughput["cold"]["median"] > throughput["warm"]["median"] > 0
+    (short,) = bench("throughput", "--count", "50", "--cold", "9", "--part-seconds", "0.1", out="s.json")
+    assert [short[part]["count"] for part in ("configurations", "new_kernels")] == [1, 1]
+    assert [len(short[part]["seconds_each"]) for part in ("warm", "cold")] == [1, 1]
     (warmth,) = bench("warmth", *_ON_SMALL, "--rounds", "6", "--processes", "2", out="w.json")
     assert [len(one["warm"]) for one in warmth["processes"]] == [6, 6]
     assert warmth["low"] <= warmth["ratio"] <= warmth["high"]
