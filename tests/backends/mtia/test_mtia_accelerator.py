@@ -94,7 +94,7 @@ def test_an_artifact_has_both_stages_what_it_uses_and_the_models_version() -> No
     assert used["circular_buffers"] == 2  # one in, one out
     assert used["circular_buffers_limit"] == 14
     assert 0 < used["local_bytes"] <= used["local_bytes_limit"] == 384 * 1024
-    assert artifact.toolchain["model"] == "kernelevolve-mtia-1"
+    assert artifact.toolchain["model"] == "kernelevolve-mtia-2"
     assert artifact.toolchain["rules"] == "plain"
 
 

@@ -374,6 +374,6 @@ def test_the_record_is_json_with_the_model_and_its_version(traces: Mapping[str, 
     import json
 
     record = json.loads(json.dumps(timed(traces["product"], CHIPS["mtia2i"]).record()))
-    assert record["model"] == "kernelevolve-mtia-1"
+    assert record["model"] == "kernelevolve-mtia-2"
     assert record["cycles"] > 0
     assert record["profile"]["units"]["dot engine"]["busy"] > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import triton
 import triton.language as tl
 
@@ -100,6 +101,56 @@ def pretend_to_wait(x, y, flag, B: tl.constexpr):
     tl.store(y + p * B + tl.arange(0, B), tl.load(x + p * B + tl.arange(0, B)))
 
 
+@triton.jit
+def sum_in_a_loop(x, y, TIMES: tl.constexpr, B: tl.constexpr):
+    lanes = tl.arange(0, B)
+    total = tl.zeros((B,), tl.float32)
+    for i in range(TIMES):
+        total += tl.exp(tl.load(x + i * B + lanes))
+    tl.store(y + lanes, total)
+
+
+@triton.jit
+def sum_written_out(x, y, TIMES: tl.constexpr, B: tl.constexpr):
+    lanes = tl.arange(0, B)
+    total = tl.zeros((B,), tl.float32)
+    for i in tl.static_range(TIMES):
+        total += tl.exp(tl.load(x + i * B + lanes))
+    tl.store(y + lanes, total)
+
+
+@triton.jit
+def copy_some(x, y, HOW: tl.constexpr, R: tl.constexpr, C: tl.constexpr):
+    r, c = tl.arange(0, R)[:, None], tl.arange(0, C)[None, :]
+    if HOW == "all":
+        inside = (r < R) & (c < C)
+    elif HOW == "box":
+        inside = (r < R // 2) & (c < C // 2)
+    elif HOW == "triangle":
+        inside = r >= c
+    else:
+        inside = (r + c) % 2 == 0
+    tl.store(y + r * C + c, tl.load(x + r * C + c, mask=inside, other=0.0), mask=inside)
+
+
+@triton.jit
+def products(a, b, c, k, SUMS: tl.constexpr, BRANCH: tl.constexpr, T: tl.constexpr):
+    i, j = tl.arange(0, T)[:, None], tl.arange(0, T)[None, :]
+    first = tl.zeros((T, T), tl.float32)
+    second = tl.zeros((T, T), tl.float32)
+    for start in range(0, k, T):
+        left, right = tl.load(a + i * k + start + j), tl.load(b + (start + i) * T + j)
+        first = tl.dot(left, right, first)
+        if SUMS == 1:
+            first = tl.dot(right, left, first)
+        elif BRANCH:
+            if start >= 0:
+                second = tl.dot(right, left, second)
+        else:
+            second = tl.dot(right, left, second)
+    tl.store(c + i * T + j, first + second)
+
+
 def cycles(trace: Trace) -> float:
     return estimate(trace.program, trace, CHIP).cycles
 
@@ -161,3 +212,49 @@ def test_kernels_that_may_wait_are_marked(emulate: Emulate) -> None:
     trace = emulate(pretend_to_wait, (4,), x=x, y=np.zeros_like(x), flag=flag, B=16)
     assert prepare(trace.program).ordered
     assert not prepare(emulate(centred, (1,), x=x, y=np.zeros_like(x), B=64).program).ordered
+
+
+@pytest.mark.parametrize("times", [3, 40])
+def test_code_written_out_is_no_faster_than_memory_lets_its_loads_run_ahead(times: int, emulate: Emulate) -> None:
+    count = 8192
+    x = np.linspace(-1, 1, count * times, dtype=np.float32)
+    y, z = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    loop = emulate(sum_in_a_loop, (1,), x=x, y=y, TIMES=times, B=count)
+    plain = emulate(sum_written_out, (1,), x=x, y=z, TIMES=times, B=count)
+    np.testing.assert_allclose(y, z, rtol=1e-6)
+    found = needs(Workbook(plain.program, CHIP), ModelOptions())
+    assert found.separate == (times == 3)
+    if found.separate:
+        assert found.local_bytes >= 4 * count * times
+        assert found.circular_buffers >= times
+    else:
+        assert cycles(plain) >= cycles(loop)
+
+
+def test_a_mask_that_no_descriptor_expresses_takes_a_descriptor_for_each_piece(emulate: Emulate) -> None:
+    rows, cols = 64, 128
+    x = np.ones((rows, cols), np.float32)
+    traces = {
+        how: emulate(copy_some, (1,), x=x, y=np.zeros_like(x), HOW=how, R=rows, C=cols)
+        for how in ("all", "box", "triangle", "checkerboard")
+    }
+    tiles = {how: trace.accesses[0].tiles.tolist() for how, trace in traces.items()}
+    joined = rows // 2 - 1  # the last of an odd row and the first of the next are neighbours in memory
+    assert tiles == {"all": [1], "box": [1], "triangle": [rows], "checkerboard": [rows * cols // 2 - joined]}
+    assert cycles(traces["box"]) < cycles(traces["all"]) < cycles(traces["triangle"]) < cycles(traces["checkerboard"])
+
+
+@pytest.mark.parametrize("branch", [False, True])
+def test_sums_of_one_loop_share_the_accumulator(branch: bool, emulate: Emulate) -> None:
+    size, depth = 64, 512
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((size, depth)).astype(np.float16), rng.standard_normal((depth, size)).astype(np.float16)
+
+    def reduced(sums: int) -> float:
+        c = np.zeros((size, size), np.float32)
+        trace = emulate(products, (1,), a=a, b=b, c=c, k=depth, SUMS=sums, BRANCH=branch, T=size)
+        units = estimate(trace.program, trace, CHIP).profile.units
+        return units["reduction engine"].busy if "reduction engine" in units else 0.0
+
+    assert reduced(1) == 0.0
+    assert reduced(2) > 0.0

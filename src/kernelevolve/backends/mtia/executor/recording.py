@@ -98,9 +98,24 @@ def _measure(rows: Rows, mask: Array | None) -> tuple[Array, Array, Array, Array
     runs = np.count_nonzero(some, axis=1)
     if (end - first)[some].sum() != per_row.sum():  # masks with holes
         runs = inner[:, :, 0].sum(axis=1) + (inner[:, :, 1:] & ~inner[:, :, :-1]).sum(axis=(1, 2))
+    pieces = _pieces(some, first - flat, end - flat, per_row, runs)
     joined = some[:, 1:] & some[:, :-1] & (first[:, 1:] == end[:, :-1])
     runs = runs - joined.sum(axis=1)
-    return low, high, elements, runs, np.where(nothing, 0, np.minimum(_tiles(start, runs), np.maximum(runs, 1)))
+    tiles = np.minimum(np.maximum(_tiles(start, runs), pieces), np.maximum(runs, 1))
+    return low, high, elements, runs, np.where(nothing, 0, tiles)
+
+
+def _pieces(some: Array, first: Array, end: Array, per_row: Array, runs: Array) -> Array:
+    """Into how many boxes a mask cuts a tile of rows, by program: a descriptor moves the same stretch of neighbouring
+    rows, so a mask with holes, or with another stretch in each row, takes one for each run.
+    """
+    rows = some.shape[1]
+    blocks = some[:, 0] + (some[:, 1:] & ~some[:, :-1]).sum(axis=1)
+    low = np.where(some, first, first[np.arange(len(some)), some.argmax(axis=1)][:, None])
+    high = np.where(some, end, end[np.arange(len(some)), some.argmax(axis=1)][:, None])
+    even = (low == low[:, :1]).all(axis=1) & (high == high[:, :1]).all(axis=1)
+    whole = (~some | (per_row == end - first)).all(axis=1)
+    return np.where((even & whole) | (rows == 0), blocks, runs)
 
 
 def _one_row(start: Array, lit: Array) -> tuple[Array, Array, Array, Array, Array]:
@@ -108,7 +123,7 @@ def _one_row(start: Array, lit: Array) -> tuple[Array, Array, Array, Array, Arra
     if not len(lit):
         return _NONE, _NONE, _NONE, _NONE, _NONE
     runs = 1 + np.count_nonzero(np.diff(lit) != 1)
-    return start + lit[0], start + lit[-1] + 1, np.array([len(lit)]), np.array([runs]), _ONE
+    return start + lit[0], start + lit[-1] + 1, np.array([len(lit)]), np.array([runs]), np.array([runs])
 
 
 def _tiles(start: Array, runs: Array) -> Array:

@@ -62,8 +62,8 @@ def estimate(
     shares, whole = Rates.of(chip, active), Rates.of(chip, 1)
     groups = _groups(
         trace,
-        Schedule(book, trace.index, moved, options, whole, contended=False),
-        Schedule(book, trace.index, moved, options, shares, contended=True),
+        Schedule(book, trace.index, moved, options, whole, contended=False, separate=needs.separate),
+        Schedule(book, trace.index, moved, options, shares, contended=True, separate=needs.separate),
     )
     launch = chip.job_launch_seconds * chip.clock_hertz
     replace = chip.job_replace_seconds * chip.clock_hertz

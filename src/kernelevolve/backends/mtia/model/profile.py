@@ -14,7 +14,7 @@ from kernelevolve.backends.mtia.model.parameters import ChipParameters
 
 #: Name and version of the model: times of different versions are not comparable.
 MODEL: Final = "kernelevolve-mtia"
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 @frozen

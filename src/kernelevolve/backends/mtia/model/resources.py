@@ -2,8 +2,9 @@
 
 Every tile that a memory operation moves flows through a circular buffer: of several slots (`ModelOptions.depth`) in an
 innermost loop, of one elsewhere. A buffer is taken for as long as the outermost statement that uses it; one that has
-ended gives its place to the next. What is computed lives in local memory until its last use (in place where the sizes
-agree). Addresses, masks that fit descriptors, constants and views take nothing.
+ended gives its place to the next, unless all tiles of straight-line code fit at a time: only then may their loads run
+ahead of what is computed before them (`Needs.separate`). What is computed lives in local memory until its last use (in
+place where the sizes agree). Addresses, masks that fit descriptors, constants and views take nothing.
 """
 
 from __future__ import annotations
@@ -33,14 +34,24 @@ class Needs:
     #: Line of the statement at which most buffers, and most bytes, are taken.
     buffers_line: int
     bytes_line: int
+    #: Whether the tiles that straight-line code loads have places of their own, which are counted here; if not, a load
+    #: waits for the place of a tile that was done before it.
+    separate: bool = False
 
 
 def needs(book: Workbook, options: ModelOptions) -> Needs:
     """The most that `book`'s kernel needs at a time."""
-    counter = _Counter(book, options.depth(book.chip))
+    apart = _needs(book, options, separate=True)
+    if apart.circular_buffers <= book.chip.circular_buffers and apart.local_bytes <= book.chip.local_bytes:
+        return apart
+    return _needs(book, options, separate=False)
+
+
+def _needs(book: Workbook, options: ModelOptions, *, separate: bool) -> Needs:
+    counter = _Counter(book, options.depth(book.chip), separate=separate)
     buffers, buffers_line = counter.buffers(book.program.kernel.body)
     nbytes, bytes_line = counter.peak(book.program.kernel.body.blocks, depth=1)
-    return Needs(buffers, int(nbytes), buffers_line, bytes_line)
+    return Needs(buffers, int(nbytes), buffers_line, bytes_line, separate)
 
 
 def check_needs(book: Workbook, options: ModelOptions) -> Needs:
@@ -68,19 +79,23 @@ def check_needs(book: Workbook, options: ModelOptions) -> Needs:
 
 
 class _Counter:
-    def __init__(self, book: Workbook, depth: int) -> None:
+    def __init__(self, book: Workbook, depth: int, *, separate: bool) -> None:
         self._book = book
         self._depth = depth
+        self._separate = separate
 
     def buffers(self, body: Region) -> tuple[int, int]:
         """Most circular buffers in use during one outermost statement, and its line."""
         events: list[tuple[int, int, int]] = []  # first and last statement, line
-        position = 0
+        position, final = 0, sum(len(block.ops) for block in body.blocks)
         for block in body.blocks:
             last = _last_uses(block)
             for op in block.ops:
+                straight = set(self._straight(op)) if self._separate else set()
                 for inner in self._within(op):
-                    if self._tile(inner):
+                    if inner in straight:
+                        events.append((position, final, op.line or inner.line))
+                    elif self._tile(inner):
                         end = last.get(inner.results[0], 0) if inner is op and inner.results else 0
                         events.append((position, max(position, end), op.line or inner.line))
                 position += 1
@@ -99,6 +114,16 @@ class _Counter:
                 for block in self._callee(inner).blocks:
                     for each in block.ops:
                         yield from self._within(each)
+
+    def _straight(self, op: Op) -> Iterator[Op]:
+        """The loads of tiles in an operation, in its branches and in what it calls, but in no loop."""
+        if self._tile(op) and op.results:
+            yield op
+        if op.name == "tt.call" or (op.regions and op.name not in _LOOPS):
+            for region in (self._callee(op),) if op.name == "tt.call" else op.regions:
+                for block in region.blocks:
+                    for inner in block.ops:
+                        yield from self._straight(inner)
 
     def _callee(self, op: Op) -> Region:
         return self._book.program.functions[str(op.attributes["callee"])].body
@@ -119,11 +144,12 @@ class _Counter:
         for value, position in last.items():
             ends[roots[value]] = max(ends.get(roots[value], -1), position)
         streams = sum(self._stream(op) for op in block.ops) * depth if depth > 1 else 0.0
+        kept = self._separate and depth == 1
+        buffered = self._buffered(block, depth)
         carried = sum(self._size(argument) for argument in block.arguments)
         live: dict[int, float] = {}
         most, line = streams + carried, 0
         returned = dict(zip(block.ops[-1].operands, block.arguments[-len(block.ops[-1].operands) :], strict=False))
-        stored = {self._root(op.operands[1]) for op in block.ops if self._tile(op) and not op.results}
         for position, op in enumerate(block.ops):
             if op.name.startswith("scf."):
                 blocks = tuple(each for region in op.regions for each in region.blocks)
@@ -139,16 +165,23 @@ class _Counter:
                     most, line = streams + carried + sum(live.values()) + inner, at or op.line
             for root in [root for root, end in ends.items() if end <= position and root in live]:
                 del live[root]
+            streams += sum(self._stream(inner) for inner in self._straight(op)) if kept else 0.0
             for value in op.results:
                 if value in returned and last.get(returned[value], -1) <= position:
                     continue  # takes the place of the carried value
-                buffered = depth > 1 and (self._tile(op) or value in stored)
-                if not buffered and ends.get(value, -1) > position and roots.get(value, value) == value:
+                if value not in buffered and ends.get(value, -1) > position and roots.get(value, value) == value:
                     live[value] = self._size(value)
             after = streams + carried + sum(live.values())
             if after > most:
                 most, line = after, op.line
         return most, line
+
+    def _buffered(self, block: Block, depth: int) -> set[int]:
+        """Values that lie in the slots of circular buffers, and are counted there."""
+        loaded = {value for op in block.ops if self._tile(op) for value in op.results}
+        if depth == 1:
+            return loaded if self._separate else set()
+        return loaded | {self._root(op.operands[1]) for op in block.ops if self._tile(op) and not op.results}
 
     def _tile(self, op: Op) -> bool:
         """Whether an operation moves a tile between local memory and the chip."""

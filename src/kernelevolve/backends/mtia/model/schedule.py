@@ -11,6 +11,9 @@ two cores, core A takes transfers and addresses, core B all that computes. In a 
   ahead;
 - values that the loop carries make an iteration wait for the one before.
 
+Elsewhere a load runs ahead of what is computed before it if its tile has a place of its own in local memory
+(`kernelevolve.backends.mtia.model.resources`); if not, it waits for the tiles that were done before it.
+
 The first iterations are played through one by one; then the rate of the last ones goes on. Transfers of one direction
 queue for the element's share of shared and off-chip bandwidth without keeping the fabric interface busy. A rate never
 exceeds what the busiest unit and the bandwidths of local, shared and off-chip memory allow. A loop inside a loop drains
@@ -135,14 +138,24 @@ class Schedule:
     """Durations of a kernel's programs for given traffic, options and rates."""
 
     def __init__(
-        self, book: Workbook, index: Index, traffic: Traffic, options: ModelOptions, rates: Rates, *, contended: bool
+        self,
+        book: Workbook,
+        index: Index,
+        traffic: Traffic,
+        options: ModelOptions,
+        rates: Rates,
+        *,
+        contended: bool,
+        separate: bool,
     ) -> None:
+        """With `separate`, tiles of straight-line code have places of their own."""
         self._chip = book.chip
         self._book = book
         self._traffic = traffic
         self._options = options
         self._rates = rates
         self._contended = contended
+        self.separate = separate
         self._depth = options.depth(book.chip)
         self._frame = flow(book, index)
         self._works: dict[int, Work] = {}
@@ -221,6 +234,18 @@ class Schedule:
 _NONE: Final = OpTraffic()
 
 
+def _done_before(frame: Frame) -> dict[int, list[int]]:
+    """For each load of a tile, the loads before it whose last reader comes before it too: it takes their place."""
+    last: dict[int, int] = {}
+    for place, node in enumerate(frame.nodes):
+        for need in node.needs:
+            if need in last:
+                last[need] = place
+        if isinstance(node, Step) and node.memory and node.op.results:
+            last[place] = place
+    return {place: [tile for tile in last if tile < place and last[tile] < place] for place in last}
+
+
 class _Player:
     """Plays the first iterations of one frame."""
 
@@ -232,6 +257,7 @@ class _Player:
         innermost = frame.loop and not any(isinstance(node, Loop) for node in frame.nodes)
         self._depth = schedule.depth if innermost else 1
         self._ahead = (schedule.options.num_stages - 1) if innermost else 0
+        self._before = {} if innermost or schedule.separate else _done_before(frame)
         self._dual = schedule.options.use_dual_core
         self._core = {Unit.CORE_A: 0.0, Unit.CORE_B: 0.0}
         self._free: dict[Unit, float] = {}
@@ -291,6 +317,7 @@ class _Player:
             ready = max([ends[need] if need >= 0 else arguments[-1 - need] for need in node.needs], default=0.0)
         old = iteration - self._depth
         room = self._read[old][place] if old >= 0 and self._frame.loop else 0.0
+        room = max([room, *(self._read[iteration][tile] for tile in self._before.get(place, ()))])
         end = self._loop(place, ready) if isinstance(node, Loop) else self._step(node, weight, ready, room)
         ends[place] = end
         read = self._read[iteration]

@@ -18,6 +18,7 @@ __all__ = ["Unit", "Work", "Workbook", "is_atomic", "width"]
 import enum
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import frozen
@@ -87,6 +88,8 @@ _FREE: Final = {
 }
 _LAYOUT: Final = {"tt.trans", "tt.join", "tt.split", "tt.cat"}
 _CONTROL: Final = ("scf.", "cf.")
+_DOTS: Final = ("tt.dot", "tt.dot_scaled")
+_LOOPS: Final = ("scf.for", "scf.while")
 
 
 class Workbook:
@@ -98,6 +101,7 @@ class Workbook:
         self.roles: Roles = roles(program)
         self._uses = Counter(value for op in program.walk() for value in op.operands)
         self._fused = self._multiplications()
+        self._spilled = self._accumulators()
 
     def type_of(self, value: int) -> Type:
         """The type of a value."""
@@ -131,7 +135,7 @@ class Workbook:
         """One execution of `op`, traffic of memory operations aside."""
         if not op.results or op.name in MEMORY or op.name in _FREE or op.name.startswith(_CONTROL):
             return Work()
-        if op.name in ("tt.dot", "tt.dot_scaled"):
+        if op.name in _DOTS:
             return self._dot(op)
         if op.name in ("tt.reduce", "tt.scan", "tt.map_elementwise"):
             return self._collective(op)
@@ -215,7 +219,7 @@ class Workbook:
         steps = batch * math.ceil(rows / tile) * math.ceil(cols / tile) * math.ceil(depth / step)
         cycles = steps * tile * tile * step / rate
         streamed = batch * math.ceil(rows / (2 * tile)) * depth * cols * width(right)
-        held = batch * rows * cols * 4 <= chip.accumulator_bytes
+        held = batch * rows * cols * 4 <= chip.accumulator_bytes and op.results[0] not in self._spilled
         accumulator = 0.0 if held else 2.0 * total.size * 4
         reduce_cycles = 0.0 if held else total.size / chip.reduce_elements
         cut = 2.0 * pieces * batch * (rows * depth + depth * cols) / chip.simd_elements
@@ -225,6 +229,22 @@ class Workbook:
             latency=float(tile),
             local_bytes=operands + max(0.0, streamed - operands) + accumulator,
         )
+
+    def _accumulators(self) -> set[int]:
+        """Results of dots that are summed up in local memory, since those of one loop's body do not fit the dot
+        engine's accumulator together. A product that is not summed up further is in it only until it is read.
+        """
+        spilled: set[int] = set()
+        for arguments, ops in _bodies(self.program):
+            dots = [op for op in ops if op.name in _DOTS]
+            sums: set[int] = set()
+            for op in dots:  # a dot that goes on with another's sum takes its place
+                sums.discard(op.operands[2])
+                sums.add(op.results[0])
+            if len(sums) > 1 and sum(4 * self.type_of(result).size for result in sums) > self.chip.accumulator_bytes:
+                carried = {*arguments, *(op.results[0] for op in dots)}
+                spilled |= {op.results[0] for op in dots if op.operands[2] in carried}
+        return spilled
 
     def _collective(self, op: Op) -> Work:
         chip = self.chip
@@ -292,3 +312,21 @@ def _in_software(name: str) -> bool:
 def width(type_: Type) -> int:
     """Bytes of an element; a boolean takes one, an address eight."""
     return 8 if type_.kind is Kind.POINTER else max(1, type_.bits // 8)
+
+
+def _bodies(program: Program) -> Iterator[tuple[set[int], list[Op]]]:
+    """Of each function and of each loop: the values that its blocks begin with, and its operations, those in branches
+    included and those in loops inside left out.
+    """
+    todo = [function.body for function in program.functions.values()]
+    while todo:
+        arguments: set[int] = set()
+        ops: list[Op] = []
+        inside = [todo.pop()]
+        while inside:
+            for block in inside.pop().blocks:
+                arguments |= set(block.arguments)
+                for op in block.ops:
+                    ops.append(op)
+                    (todo if op.name in _LOOPS else inside).extend(op.regions)
+        yield arguments, ops
