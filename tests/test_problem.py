@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernelevolve.errors import ProblemError
-from kernelevolve.problem import DEVICE_FACTS, DTYPES, Problem, ScalarSpec, TensorSpec, Workload, itemsize
+from kernelevolve.problem import DEVICE_FACTS, DTYPES, Problem, ScalarSpec, TensorSpec, Tolerance, Workload, itemsize
 
 
 def problem(**changes):
@@ -133,4 +133,6 @@ def test_the_fingerprint_follows_the_contract_and_not_the_description():
     made = problem()
     assert attrs.evolve(made, description="other").fingerprint == made.fingerprint
     changed = [{"name": "n"}, {"workloads": ["rows=1,cols=1"]}, {"outputs": [TensorSpec("y", "rows", "float64")]}]
+    changed += [{"tolerance": Tolerance(ceiling=0.5)}, {"hidden": ["rows=3,cols=5"]}, {"distributions": ["normal"]}]
+    changed += [{"requires": "rows <= 4096"}]
     assert made.fingerprint not in {problem(**one).fingerprint for one in changed}

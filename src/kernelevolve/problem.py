@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from kernelevolve.errors import ProblemError, suggest
 from kernelevolve.expressions import Expression, ExpressionError, parse
@@ -328,12 +328,18 @@ class Problem:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the declared contract does (names, shapes, workloads, tolerance), not with the reference."""
+        """Changes when the declared contract does (names, shapes, workloads, and by what results are judged: hidden
+        workloads, distributions, tolerance), not with the reference.
+        """
         contract = {
             "name": self.name,
             "axes": self.axes,
             "tensors": [(s.name, [e.text for e in s.shape], s.dtype) for s in self.tensors],
             "scalars": [(s.name, s.value, s.dtype) for s in self.scalars],
             "workloads": [w.label for w in self.workloads],
+            "requires": self.requires.text if self.requires else None,
+            "hidden": [w.label for w in self.hidden],
+            "distributions": self.distributions,
+            "tolerance": asdict(self.tolerance),
         }
         return hashlib.sha256(json.dumps(contract, sort_keys=True).encode()).hexdigest()[:16]

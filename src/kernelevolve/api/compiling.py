@@ -49,7 +49,7 @@ def compile_kernel(
 ) -> tuple[Compiled, ...]:
     """Gate `kernel` and compile it for each of `targets` (default: all that the accelerator names), nothing cached.
 
-    Grids and arguments are those of `workload` (default: the largest that is timed on a GPU). Raises
+    Grids and arguments are those of `workload` (default: the first that is timed on a GPU). Raises
     `KernelEvolveError` where the accelerator needs a device to compile, or for a name that nothing answers to; whatever
     the compiler says of the kernel is an outcome.
     """

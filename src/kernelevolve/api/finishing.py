@@ -7,6 +7,8 @@ __all__ = ["finish"]
 import math
 from collections.abc import Mapping, Sequence
 
+import attrs
+
 from kernelevolve.api.beside_torch import beside_torch
 from kernelevolve.api.records import Choice, RunResult
 from kernelevolve.errors import KernelEvolveError
@@ -34,13 +36,9 @@ def finish(evolution: Evolution, reason: str, *, eager: bool, reference: str | N
     speedup: float | None
     if evaluator.device.realm.has_clock and evaluator.computes:
         confirmations = _confirm_all(evaluator, list(sides.values()), eager=eager)
+        if eager:
+            confirmations = _beside_torch(evaluator, confirmations, sides, reference)
     best, speedup = _winner(confirmations) if confirmations else _fittest(evolution, sides)
-    if eager and confirmations:
-        shown = [sides[name] for name in dict.fromkeys(("seed", best))]
-        try:
-            confirmations = beside_torch(evaluator, confirmations, shown, reference)
-        except SideError as failed:
-            raise KernelEvolveError(f"{failed.side} failed beside PyTorch: {failed.error.message}") from failed
     if not evolution.ranked:
         best, speedup = "seed", None
     return RunResult(
@@ -95,6 +93,31 @@ def _confirm_all(evaluator: Evaluator, sides: Sequence[Side], *, eager: bool) ->
             ring = [side for side in ring if side.name != failed.side]
             if failed.side == "seed":
                 raise KernelEvolveError(f"the seed failed in the last confirmation: {failed.error.message}") from failed
+
+
+def _beside_torch(
+    evaluator: Evaluator, confirmations: tuple[Confirmation, ...], sides: Mapping[str, Side], reference: str | None
+) -> tuple[Confirmation, ...]:
+    """The winner and the seed beside PyTorch; a winner that fails on the fresh inputs of that is out, and the next one
+    takes its place.
+    """
+    while True:
+        best, _ = _winner(confirmations)
+        shown = [sides[name] for name in dict.fromkeys(("seed", best))]
+        try:
+            return beside_torch(evaluator, confirmations, shown, reference)
+        except SideError as failed:
+            if failed.side == "seed":
+                raise KernelEvolveError(f"the seed failed beside PyTorch: {failed.error.message}") from failed
+            confirmations = tuple(_without(one, failed.side) for one in confirmations)
+
+
+def _without(one: Confirmation, side: str) -> Confirmation:
+    return attrs.evolve(
+        one,
+        timings={name: timing for name, timing in one.timings.items() if name != side},
+        comparisons={pair: found for pair, found in one.comparisons.items() if side not in pair},
+    )
 
 
 def _winner(confirmations: Sequence[Confirmation]) -> tuple[str, float]:

@@ -39,6 +39,7 @@ from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Side, SideError, confirm
 from kernelevolve.evaluation.isolation import Limits
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator, Settings
+from kernelevolve.evaluation.records import Stage
 from kernelevolve.evaluation.wire import unstructure
 from kernelevolve.evolution.budget import Budget, budget_record
 from kernelevolve.evolution.kernels import add_seed
@@ -105,8 +106,18 @@ def evaluate(
                 confirmations = beside_torch(evaluator, confirmations, sides, lasting_reference(problem))
         except SideError as failed:
             error = failed.error
+            if failed.side != "kernel":
+                raise KernelEvolveError(
+                    f"the {failed.side} of {what.name!r} failed in the confirmation, so there is nothing to compare "
+                    f"with: {error.outcome}: {error.message}"
+                ) from failed
             wrong = attrs.evolve(
-                evaluation, outcome=error.outcome, message=error.message, details=error.details, fitness=0.0
+                evaluation,
+                outcome=error.outcome,
+                stage=Stage.CONFIRM,
+                message=error.message,
+                details=error.details,
+                fitness=0.0,
             )
             return Evaluated(wrong, what.name, on)
         return Evaluated(evaluation, what.name, on, confirmations)

@@ -19,7 +19,7 @@ from attrs import evolve
 
 from kernelevolve.accelerator import Artifact, Availability, Device, Realm, Session, Status, Target
 from kernelevolve.backends._gpu.cuda import CudaDriver
-from kernelevolve.backends._gpu.devices import devices, dtypes_of
+from kernelevolve.backends._gpu.devices import devices, dtypes_of, host_memory
 from kernelevolve.backends._gpu.driver import DriverError
 from kernelevolve.backends._gpu.occupancy import limits
 from kernelevolve.backends._gpu.session import GpuSession
@@ -75,7 +75,7 @@ class NumbaCUDA:
         return toolkit.environment()
 
     def targets(self) -> Sequence[Target]:
-        """Those of `toolkit.TARGETS` that the installed toolkit compiles for; `compile` takes its others too."""
+        """Those of `toolkit.TARGETS` that the installed toolkit compiles for."""
         return [_named(capability) for capability in toolkit.TARGETS if capability in toolkit.capabilities()]
 
     def devices(self) -> Sequence[Device]:
@@ -212,7 +212,7 @@ def _interpreter(index: int, target: Target, reason: str | None) -> Device:
         target=target,
         realm=Realm.INTERPRETED,
         facts={"num_units": units, "warp_size": 32, "max_group_size": limits(target.name).threads_per_block},
-        memory={"local": limits(target.name).shared_per_block},
+        memory={"global": host_memory(), "local": limits(target.name).shared_per_block},
         description={"stands for": chip, **({"no GPU": reason} if reason else {})},
         dtypes=_computes(target),
     )

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from kernelevolve.accelerator import Profiles
 from kernelevolve.backends._gpu.telemetry import snapshot
+
+from .conftest import Opener
 
 PCI = "0000:17:00.0"
 
@@ -43,7 +46,6 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         nvmlDeviceGetCurrentClocksEventReasons=lambda device: 0x01 | 0x04 | 0x40,
     )
     library.nvmlInit = lambda: setattr(library, "open", library.open + 1)
-    library.nvmlShutdown = lambda: setattr(library, "open", library.open - 1)
     monkeypatch.setitem(sys.modules, "pynvml", library)  # type: ignore[arg-type]
     return library
 
@@ -57,7 +59,8 @@ def test_nvidia(nvml: SimpleNamespace) -> None:
         "temperature_celsius": 64,
         "throttled": ["power cap", "hardware thermal slowdown"],
     }
-    assert nvml.open == 0
+    assert snapshot("cuda", PCI) is not None
+    assert nvml.open == 1  # started once in a process
 
 
 def test_nvidias_older_name_for_reasons(nvml: SimpleNamespace) -> None:
@@ -77,7 +80,6 @@ def test_what_one_board_does_not_tell_is_left_out(nvml: SimpleNamespace) -> None
 
 def test_an_unknown_device_has_no_telemetry(nvml: SimpleNamespace) -> None:
     assert snapshot("cuda", "0000:99:00.0") is None
-    assert nvml.open == 0
 
 
 def test_a_library_that_does_not_start_is_none(nvml: SimpleNamespace) -> None:
@@ -104,7 +106,6 @@ def test_amd(monkeypatch: pytest.MonkeyPatch, clocks: dict[str, int], power: dic
         AmdSmiTemperatureType=SimpleNamespace(HOTSPOT="hotspot"),
         AmdSmiTemperatureMetric=SimpleNamespace(CURRENT="current"),
         amdsmi_init=lambda: None,
-        amdsmi_shut_down=lambda: None,
         amdsmi_get_processor_handle_from_bdf=lambda address: address,
         amdsmi_get_clock_info=lambda handle, kind: clocks if kind == "gfx" else {"clk": 1300, "max_clk": "N/A"},
         amdsmi_get_power_info=lambda handle: power,
@@ -118,3 +119,20 @@ def test_amd(monkeypatch: pytest.MonkeyPatch, clocks: dict[str, int], power: dic
         "power_watts": 550,
         "temperature_celsius": 71,
     }
+
+
+def test_a_session_tells_what_holds_the_clocks_back(nvml: SimpleNamespace, opened: Opener) -> None:
+    session, _ = opened()
+    session.device.description["pci"] = PCI  # type: ignore[index]
+    assert isinstance(session, Profiles)
+    told = session.profile(None)
+    assert told["telemetry"]["power_watts"] == 312.5
+    assert told["bottleneck"] == "the device holds its clocks back: power cap, hardware thermal slowdown"
+    nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda device: 0x01
+    assert set(session.profile(None)) == {"telemetry"}
+
+
+def test_a_session_without_a_library_tells_nothing(monkeypatch: pytest.MonkeyPatch, opened: Opener) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # type: ignore[arg-type]
+    session, _ = opened()
+    assert session.profile(None) == {}

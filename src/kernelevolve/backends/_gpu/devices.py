@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["describe", "devices", "dtypes_of"]
+__all__ = ["describe", "devices", "dtypes_of", "host_memory"]
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -19,6 +20,11 @@ _AMD_FLOAT8: Final = frozenset({"gfx950", "gfx1200", "gfx1201"})
 _FIRST_BFLOAT16: Final = 80
 _FIRST_FLOAT8: Final = 89
 _WARP_SIZE: Final[Mapping[str, int]] = {"cuda": 32, "hip": 64}
+
+
+def host_memory() -> int:
+    """Bytes of this machine's memory, which is what an interpreter has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def devices(driver: GpuDriver, accelerator: str) -> Sequence[Device]:

@@ -1,6 +1,7 @@
 """Clocks, power, temperature and reasons for throttling, where the vendor's management library is installed.
 
-A snapshot is for the record beside a measurement. Nothing here sets anything.
+A snapshot is for the record beside a measurement. Nothing here sets anything. A library stays started for as long as
+the process lives: starting it takes longer than all that is asked.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ _NVIDIA_REASONS: Final[Mapping[int, str]] = {
 }
 
 
+#: The library that was started in this process.
+_STARTED: Final[dict[str, Any]] = {}
+
+
 def snapshot(platform: str, pci: str) -> Mapping[str, Any] | None:
     """What a device does at this moment: ``clock_mhz``, ``max_clock_mhz``, ``memory_clock_mhz``, ``power_watts``,
     ``temperature_celsius``, ``throttled`` (a list of reasons); each absent where it is not reported.
@@ -45,23 +50,26 @@ def snapshot(platform: str, pci: str) -> Mapping[str, Any] | None:
 
 
 def _nvidia(nvml: Any, pci: str) -> Mapping[str, Any]:
-    nvml.nvmlInit()
-    try:
-        handle = nvml.nvmlDeviceGetHandleByPciBusId(pci.encode())
-        newer, older = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
-        reasons = getattr(nvml, newer if hasattr(nvml, newer) else older)
-        return _reported(
-            {
-                "clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
-                "max_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
-                "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
-                "power_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-                "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
-                "throttled": lambda: _reasons(reasons(handle)),
-            }
-        )
-    finally:
-        nvml.nvmlShutdown()
+    _start(nvml, nvml.nvmlInit)
+    handle = nvml.nvmlDeviceGetHandleByPciBusId(pci.encode())
+    newer, older = "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
+    reasons = getattr(nvml, newer if hasattr(nvml, newer) else older)
+    return _reported(
+        {
+            "clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "max_clock_mhz": lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM),
+            "memory_clock_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
+            "power_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "temperature_celsius": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
+            "throttled": lambda: _reasons(reasons(handle)),
+        }
+    )
+
+
+def _start(library: Any, start: Callable[[], Any]) -> None:
+    if _STARTED.get("library") is not library:
+        start()
+        _STARTED["library"] = library
 
 
 def _reasons(bits: int) -> list[str]:
@@ -71,22 +79,19 @@ def _reasons(bits: int) -> list[str]:
 def _amd(smi: Any, pci: str) -> Mapping[str, Any]:
     # Names differ between releases, and which power is reported between products; the other is "N/A".
     now, power = ("clk", "cur_clk"), ("current_socket_power", "average_socket_power")
-    smi.amdsmi_init()
-    try:
-        handle = smi.amdsmi_get_processor_handle_from_bdf(pci)
-        return _reported(
-            {
-                "clock_mhz": lambda: _first(smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX), *now),
-                "max_clock_mhz": lambda: smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX)["max_clk"],
-                "memory_clock_mhz": lambda: _first(smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.MEM), *now),
-                "power_watts": lambda: _first(smi.amdsmi_get_power_info(handle), *power),
-                "temperature_celsius": lambda: smi.amdsmi_get_temp_metric(
-                    handle, smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureMetric.CURRENT
-                ),
-            }
-        )
-    finally:
-        smi.amdsmi_shut_down()
+    _start(smi, smi.amdsmi_init)
+    handle = smi.amdsmi_get_processor_handle_from_bdf(pci)
+    return _reported(
+        {
+            "clock_mhz": lambda: _first(smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX), *now),
+            "max_clock_mhz": lambda: smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.GFX)["max_clk"],
+            "memory_clock_mhz": lambda: _first(smi.amdsmi_get_clock_info(handle, smi.AmdSmiClkType.MEM), *now),
+            "power_watts": lambda: _first(smi.amdsmi_get_power_info(handle), *power),
+            "temperature_celsius": lambda: smi.amdsmi_get_temp_metric(
+                handle, smi.AmdSmiTemperatureType.HOTSPOT, smi.AmdSmiTemperatureMetric.CURRENT
+            ),
+        }
+    )
 
 
 def _first(info: Mapping[str, Any], *names: str) -> Any:

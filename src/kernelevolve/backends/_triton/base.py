@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 from kernelevolve.accelerator import Artifact, Availability, Device, Realm, Session, Status, Target
-from kernelevolve.backends._gpu.devices import dtypes_of
+from kernelevolve.backends._gpu.devices import dtypes_of, host_memory
 from kernelevolve.backends._gpu.driver import DriverError
 from kernelevolve.backends._gpu.occupancy import limits
 from kernelevolve.backends._gpu.session import GpuSession
@@ -41,8 +41,7 @@ class TritonAccelerator(ABC):
     name: ClassVar[str]
     #: ``cuda`` or ``hip``: how Triton calls the vendor, and the prefix of targets.
     platform: ClassVar[str]
-    #: Architectures to list (`compile` takes any other of the vendor's too), each with a chip that the interpreted
-    #: device can stand for and that chip's units.
+    #: Architectures to list, each with a chip that the interpreted device can stand for and that chip's units.
     chips: ClassVar[Mapping[str, tuple[str, int]]]
     #: Whose facts the interpreted device has unless another is asked for.
     usual: ClassVar[str]
@@ -132,7 +131,7 @@ class TritonAccelerator(ABC):
             target=target,
             realm=Realm.INTERPRETED,
             facts={"num_units": units, "warp_size": fits.warp_size, "max_group_size": fits.threads_per_block},
-            memory={"global": _host_memory(), "local": fits.shared_per_block},
+            memory={"global": host_memory(), "local": fits.shared_per_block},
             description={
                 "interpreter": f"Triton {triton_version()}",
                 "stands for": chip,
@@ -226,10 +225,6 @@ class TritonAccelerator(ABC):
             yield opened
         finally:
             opened.close()
-
-
-def _host_memory() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _precision(dot: bytes) -> str:

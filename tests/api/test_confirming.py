@@ -1,0 +1,69 @@
+"""Kernels that pass every check and fail in the last confirmation: whose fault it is, and what is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import kernelevolve
+from kernelevolve.api import finishing, verbs
+from kernelevolve.errors import KernelEvolveError
+from kernelevolve.evaluation.confirm import Confirmation, SideError
+from kernelevolve.evaluation.records import Stage
+from kernelevolve.evolution.budget import Budget
+from kernelevolve.kernel import parse_kernel
+from kernelevolve.outcome import Outcome, WrongResult
+from kernelevolve.store import Store
+from kernelevolve.testing import samples
+from kernelevolve.testing.proposer import SampleProposer
+
+
+def failing(side: str) -> Any:
+    def confirm(*_: object, **__: object) -> None:
+        raise SideError(side, WrongResult("output 'y' is wrong on fresh inputs"))
+
+    return confirm
+
+
+def test_a_kernel_that_fails_in_the_confirmation_fails_at_that_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "confirm", failing("kernel"))
+    found = kernelevolve.evaluate(parse_kernel(samples.GOOD), samples.problem(), "reference", eager=False).evaluation
+    assert (found.outcome, found.stage, found.fitness) == (Outcome.WRONG_RESULT, Stage.CONFIRM, 0.0)
+
+
+def test_a_seed_that_fails_there_is_not_blamed_on_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "confirm", failing("seed"))
+    with pytest.raises(KernelEvolveError, match=r"the seed of 'affine' failed in the confirmation.*WRONG_RESULT"):
+        kernelevolve.evaluate(parse_kernel(samples.GOOD), samples.problem(), "reference", eager=False)
+
+
+def test_a_winner_that_fails_beside_pytorch_leaves_the_run_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def beside(
+        _: object, confirmations: tuple[Confirmation, ...], sides: list[Any], __: object
+    ) -> tuple[Confirmation, ...]:
+        asked.append(tuple(side.name for side in sides))
+        if len(asked) == 1:
+            raise SideError(sides[-1].name, WrongResult("output 'y' is wrong on fresh inputs"))
+        return confirmations
+
+    monkeypatch.setattr(finishing, "beside_torch", beside)
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        result = kernelevolve.evolve(
+            samples.problem(),
+            "reference",
+            store=store,
+            budget=Budget(evaluations=12),
+            seed=3,
+            proposer=SampleProposer(),
+        )
+    (first, second) = asked
+    assert first[0] == second[0] == "seed"
+    assert first[1] not in second
+    assert f"#{result.best}" != first[1]
+    assert all(first[1] not in one.timings for one in result.confirmations)
