@@ -280,6 +280,7 @@ def _other_seed(results: Results) -> Results:
         (lambda one: attrs.evolve(one, workloads=("rows=16,cols=32",)), "the results are of rows=16,cols=32"),
         (lambda one: attrs.evolve(one, seed=None), "the results hold no seed"),
         (_other_seed, "paired with another seed"),
+        (lambda one: attrs.evolve(one, toolchain={**one.toolchain, "reference": "0"}), "reference was 1 and is 0"),
     ],
 )
 def test_results_that_do_not_belong_to_the_run_are_refused_whole(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
 
 from kernelevolve import Workload, parse_kernel, registry
 from kernelevolve.accelerator import Source
-from kernelevolve.evaluation.isolation import Limits
+from kernelevolve.evaluation.isolation import Limits, Worker
 from kernelevolve.evaluation.measure import Protocol, Verdict
 from kernelevolve.evaluation.pipeline import ROTATIONS, Anchor, Evaluator, Settings
 from kernelevolve.evaluation.records import Evaluation, Stage
@@ -146,3 +147,25 @@ def test_a_candidate_that_serves_no_hidden_size_is_checked_on_what_it_serves(eva
     wrong = evaluator.evaluate(parse_kernel(tuned_to_normal))
     assert wrong.outcome is Outcome.WRONG_RESULT
     assert "large" in wrong.message
+
+
+@pytest.mark.parametrize("answers", [3, 17])
+def test_an_interruption_is_no_outcome_and_the_next_candidate_is_clean(
+    evaluator: Evaluator, answers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C comes while the engine waits for the worker: between a request and its answer."""
+    kernel = parse_kernel(samples.GOOD)
+    assert evaluator.evaluate(kernel).outcome is Outcome.CORRECT
+    receive, left = Worker._receive, [answers]
+
+    def interrupted(worker: Worker, nonce: str, deadline: float, expect: int) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return receive(worker, nonce, deadline, expect)
+
+    monkeypatch.setattr(Worker, "_receive", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluator.evaluate(kernel)
+    assert evaluator.worker.pid is None
+    assert evaluator.evaluate(kernel).outcome is Outcome.CORRECT

@@ -13,7 +13,7 @@ from kernelevolve.accelerator import Device
 from kernelevolve.api.absent import opened
 from kernelevolve.api.asking import conclude
 from kernelevolve.api.bookkeeping import Refused, Told, action_of, open_asks, pending_asks, told_before
-from kernelevolve.api.devices import same_device
+from kernelevolve.api.devices import changed_software, same_device
 from kernelevolve.api.locks import run_lock
 from kernelevolve.api.results import Measurement, Results
 from kernelevolve.api.running import using_store
@@ -72,6 +72,9 @@ def _difference(store: Store, run: Run, results: Results) -> str | None:
         return f"the results are of another problem, or another declaration of it ({results.problem})"
     if not same_device(device, results.device):
         return f"the results are of {results.device.label}, the run is of {device.label}; start a run of its own there"
+    changed = changed_software(device, run.toolchain, results.device, results.toolchain)
+    if changed:
+        return f"the results are of other software than the run: {changed}; start a run of its own from them"
     if list(results.workloads) != list(run.settings["workloads"]):
         return f"the results are of {' and '.join(results.workloads)}; the run times {run.settings['workloads']}"
     if results.seed is None:

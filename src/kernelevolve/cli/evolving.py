@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["evolve_problem", "print_result", "resume_run"]
 
 import signal
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation
 from kernelevolve.evaluation.measure import Comparison, Verdict
 from kernelevolve.evolution.budget import Budget, budget_from
+from kernelevolve.evolution.loop import Progress
 from kernelevolve.kernel import configuration_label, read_kernel, render_kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.store import Store
@@ -53,9 +55,14 @@ def evolve_problem(
     _check_writable(out)
     with (
         Store.open(store_url) as store,
-        _stoppable(output, store, None),
+        _stoppable(output) as under_way,
         ProgressDisplay(f"{problem} on {accelerator}") as show,
     ):
+
+        def observe(progress: Progress) -> None:
+            under_way.append(progress.run)
+            show(progress)
+
         result = api.evolve(
             problem,
             accelerator,
@@ -72,7 +79,7 @@ def evolve_problem(
             start=read_kernel(start) if start else None,
             store=store,
             eager=eager,
-            observer=show,
+            observer=observe,
         )
     print_result(output, result, out)
 
@@ -90,8 +97,9 @@ def resume_run(
 ) -> None:
     """Resume, with progress on standard error and the result on standard output."""
     _check_writable(out)
-    with Store.open(store_url) as store, _stoppable(output, store, run), ProgressDisplay(f"run {run}") as show:
+    with Store.open(store_url) as store, _stoppable(output) as under_way, ProgressDisplay(f"run {run}") as show:
         before = budget_from(store.run(run).budget)
+        under_way.append(run)
         limits = _budget(evaluations, seconds, max_cost, max_tokens)
         if limits is not None:  # a cap on money is not lifted by the way
             limits = attrs.evolve(
@@ -124,19 +132,21 @@ def _budget(evaluations: int | None, seconds: float | None, dollars: float | Non
 
 
 @contextmanager
-def _stoppable(output: Output, store: Store, run: str | None) -> Iterator[None]:
-    """Ctrl-C and SIGTERM stop a run cleanly, and say how to go on: with `run`, or with the latest one."""
+def _stoppable(output: Output) -> Iterator[deque[str]]:
+    """Ctrl-C and SIGTERM stop a run cleanly, and say how to go on: with the run that stands last in what is given."""
+    under_way: deque[str] = deque(maxlen=1)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield under_way
     except KeyboardInterrupt:
-        stopped = run or next((latest.id for latest in store.runs()[-1:]), None)
-        if stopped:
-            output.note(f"stopped; everything so far is kept. Go on with: kernelevolve resume {stopped}")
+        if under_way:
+            output.note(f"stopped; everything so far is kept. Go on with: kernelevolve resume {under_way[0]}")
+        else:
+            output.note("stopped before anything was evaluated")
         raise SystemExit(Exit.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)

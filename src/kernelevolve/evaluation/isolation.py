@@ -97,8 +97,8 @@ class Worker:
         """Send one request and wait for its answer.
 
         `seconds` bounds the wait; `expect` is how many bytes of attachments the answer may have. Raises the
-        `CandidateError` that the worker reported, or that its end amounts to; after a time-out or crash the worker is
-        gone.
+        `CandidateError` that the worker reported, or that its end amounts to; after a time-out, a crash or an
+        interruption the worker is gone.
         """
         self.start()
         limit = seconds or (self.limits.compile_seconds if op == "compile" else self.limits.run_seconds)
@@ -115,6 +115,9 @@ class Worker:
         except WireError as error:
             self.stop()
             raise PluginBug(f"the worker broke the protocol in {op}: {error}", traceback="") from None
+        except BaseException:  # Ctrl-C: an answer that is still to come would be taken for the next request's
+            self.stop()
+            raise
         if "error" in answer:
             raise self._reported(answer["error"])
         return answer, data
@@ -166,6 +169,9 @@ class Worker:
             where = f"on {self.device.label}" if self.device else f"to compile for {self.accelerator.name}"
             message = f"no worker could be started {where}: {_last_line(tail) or 'it did not answer'}"
             raise DeviceLost(message, log=tail) from None
+        except BaseException:
+            self.stop()
+            raise
 
     def _environment(self, folder: Path) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}

@@ -46,6 +46,8 @@ Reason = str
 class Progress:
     """A look at a run under way."""
 
+    #: The run's id.
+    run: str
     #: What is happening now, in a few words.
     activity: str
     evaluations: int
@@ -194,6 +196,7 @@ class Evolution:
         Raises `SeedError` where the seed is not right.
         """
         for number in self.store.pending(self.run.id):
+            self._report(f"candidate {number}" if number else "the seed")
             if number:
                 self._require_seed()
             self._evaluate(self.store.candidate(self.run.id, number), self.kernel(number).default)
@@ -379,6 +382,7 @@ class Evolution:
         best = self.search.archive.best if len(self.search.archive) else None
         self.observer(
             Progress(
+                run=self.run.id,
                 activity=activity,
                 evaluations=self.search.evaluations,
                 candidates=self.candidates,

@@ -13,6 +13,7 @@ from kernelevolve.evolution.proposal import Parent, ProposalRequest
 from kernelevolve.knowledge import Library
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, TensorSpec
+from kernelevolve.proposers.context import discreet
 from kernelevolve.testing import samples
 
 
@@ -131,3 +132,33 @@ def test_a_reference_without_a_source_is_left_out() -> None:
     made = eval("lambda x: 2 * x")
     assert "PyTorch (expected" not in of_small(made)
     assert "PyTorch (expected" not in of_small(abs)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "line 9, block (0, 0, 0), thread (1, 0, 0): a read of x[0, 7], whose shape is (1, 7)",
+            "line 9, block (0, 0, 0), thread (1, 0, 0): a read of x, 1 beyond the last of dimension 1",
+        ),
+        ("a write to y[12], whose shape is (9,)", "a write to y, 4 beyond the last of dimension 0"),
+        (
+            "a read of x[-2], whose shape is (9,); a negative index wraps in a compiled kernel",
+            "a read of x, 2 before the first of dimension 0; a negative index wraps in a compiled kernel",
+        ),
+        ("a load outside buffer 'x': at byte 12, and it has 8", "a load outside buffer 'x': 4 bytes behind its end"),
+    ],
+)
+def test_how_far_outside_an_access_was_is_told_and_the_extents_are_not(text: str, told: str) -> None:
+    problem = registry.problem("softmax")
+    assert discreet(text, problem, problem.workloads[:1]) == told
+
+
+def test_what_interpreters_say_of_an_access_is_what_is_rewritten() -> None:
+    """The sentences come from these two places; where one is worded anew, its numbers must not pass."""
+    from kernelevolve.backends._numba.interpreter.arrays import OutsideError
+
+    problem = registry.problem("softmax")
+    sentence = OutsideError("x", (0, 31), (1, 31), "read").sentence
+    assert "31" in sentence
+    assert "31" not in discreet(sentence, problem, problem.workloads[:1])

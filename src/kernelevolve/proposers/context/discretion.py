@@ -18,6 +18,10 @@ from kernelevolve.problem import Problem, Workload
 ELSEWHERE: Final = "a size that is not timed"
 #: ``first at [3, 5]: got 1.0, want 2.0`` (`evaluation.correctness`): the place is told, the values are not.
 _VALUES: Final = re.compile(r"[:;,]?\s*got [^\s,;]+, want [^\s,;]+")
+#: ``a read of x[0, 7], whose shape is (1, 7)`` (Numba's interpreter): how far beyond is told, the extents are not.
+_SHAPE: Final = re.compile(r"\[(?P<at>-?\d+(?:, *-?\d+)*)\], whose shape is \((?P<shape>\d+(?:, *\d+)*),?\)")
+#: ``at byte 12, and it has 8`` (Triton's interpreter, the MTIA emulator), likewise.
+_BYTE: Final = re.compile(r"at byte (\d+), and it has (\d+)")
 #: ``7 of 231 elements are wrong``: the total is the size of a hidden case.
 _COUNT: Final = re.compile(r"\b(\d+) of (\d+) elements are wrong")
 
@@ -27,7 +31,23 @@ def discreet(text: str, problem: Problem, workloads: tuple[Workload, ...]) -> st
     timed = {workload.label for workload in workloads}
     timed |= {f"{axis}={size}" for workload in workloads for axis, size in workload.axes.items()}
     told = _bindings(problem.axes).sub(lambda found: _named(found[0], timed), text)
-    return _COUNT.sub(_share, _VALUES.sub("", told))
+    return _BYTE.sub(_behind, _SHAPE.sub(_beyond, _COUNT.sub(_share, _VALUES.sub("", told))))
+
+
+def _beyond(found: re.Match[str]) -> str:
+    at, shape = ([int(one) for one in found[part].split(",")] for part in ("at", "shape"))
+    steps = [
+        f"{index - extent + 1} beyond the last of dimension {place}"
+        if index >= 0
+        else f"{-index} before the first of dimension {place}"
+        for place, (index, extent) in enumerate(zip(at, shape, strict=False))
+        if not 0 <= index < extent
+    ]
+    return f", {' and '.join(steps)}" if steps else ""
+
+
+def _behind(found: re.Match[str]) -> str:
+    return f"{int(found[1]) - int(found[2])} bytes behind its end"
 
 
 def _share(found: re.Match[str]) -> str:
