@@ -280,3 +280,22 @@ def test_calls_wait_while_those_under_way_may_spend_what_is_left() -> None:
     thread.join()
     assert ledger.begin_call() == "the budget of 1.00 dollars is spent"
     assert ledger.dollars == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize("width", [1, 3, 8])
+def test_calls_that_say_what_they_can_cost_pass_a_limit_by_one_call_at_most(width: int) -> None:
+    """Each costs anything up to that, the dear ones last: what went before says nothing of them."""
+    ledger, rng = Ledger(Budget(dollars=1.0)), random.Random(width)
+
+    def call(price: float) -> str | None:
+        refused = ledger.begin_call(tokens=1000, dollars=0.3)
+        if refused is None:
+            time.sleep(rng.random() * 0.01)
+            ledger.end_call(tokens=10, dollars=price)
+        return refused
+
+    prices = [0.001] * 20 + [0.3] * 20
+    with ThreadPoolExecutor(width) as pool:
+        found = list(pool.map(call, prices))
+    dearest = max(price for price, refused in zip(prices, found, strict=True) if refused is None)
+    assert 1.0 <= ledger.dollars < 1.0 + dearest

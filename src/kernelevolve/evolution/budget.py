@@ -91,9 +91,10 @@ class Ledger:
     _mark: float = field(default=0.0, init=False)
     _earlier: float = field(default=0.0, init=False)
     _started: float = field(init=False)
-    #: Calls of a model that were begun and are not paid yet, and the dearest one so far.
+    #: Calls of a model that were begun and are not paid yet, and what each of them is taken to cost: the most that any
+    #: could, where that was said, or did. None before anything is known.
     _calls: int = field(default=0, init=False, repr=False)
-    _dearest: dict[str, float] | None = field(default=None, init=False, repr=False)
+    _each: dict[str, float] | None = field(default=None, init=False, repr=False)
     _paid: threading.Condition = field(factory=threading.Condition, init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -150,13 +151,17 @@ class Ledger:
         """Held by whoever stores a snapshot, so that no later one is stored before an earlier one."""
         return self._paid
 
-    def begin_call(self) -> str | None:
+    def begin_call(self, *, tokens: float | None = None, dollars: float | None = None) -> str | None:
         """Why no further call of a language model may begin, in words; None, and the call counts as begun.
 
-        Where tokens or dollars are limited, calls overlap only as long as all of them together cannot spend more than
-        one call too much, each taken to cost what the dearest one did. Waits for `end_call` where that is in doubt.
+        `tokens` and `dollars` are the most that it can cost. Where either is limited, calls overlap only as long as
+        those under way cannot spend all that is left, each taken to cost the most that any could; so what is spent in
+        the end is too much by one call at most. Where nobody says what a call can cost, the dearest so far stands for
+        it. Waits for `end_call` where it is in doubt.
         """
         with self._paid:
+            if tokens is not None and dollars is not None:
+                self._reckon(tokens=tokens, dollars=dollars)
             while True:
                 reason = self.exhausted()
                 if reason is not None:
@@ -172,17 +177,20 @@ class Ledger:
             limit = getattr(self.budget, name)
             if limit is None:
                 continue
-            if self._dearest is None or self._spent(name) + self._calls * self._dearest[name] >= limit:
+            if self._each is None or self._spent(name) + self._calls * self._each[name] >= limit:
                 return True
         return False
+
+    def _reckon(self, *, tokens: float, dollars: float) -> None:
+        known = self._each or {"tokens": 0.0, "dollars": 0.0}
+        self._each = {"tokens": max(known["tokens"], tokens), "dollars": max(known["dollars"], dollars)}
 
     def end_call(self, *, tokens: int = 0, dollars: float = 0.0) -> None:
         """Count what a call cost that `begin_call` let begin."""
         with self._paid:
             self.spend(tokens=tokens, dollars=dollars)
             self._calls -= 1
-            before = self._dearest or {"tokens": 0, "dollars": 0.0}
-            self._dearest = {"tokens": max(before["tokens"], tokens), "dollars": max(before["dollars"], dollars)}
+            self._reckon(tokens=tokens, dollars=dollars)
             self._paid.notify_all()
 
     def evaluated(self, fitness: float, *, roofline: float = 0.0) -> bool:

@@ -136,9 +136,9 @@ class Workbench(Protocol):
     kernel.
     """
 
-    def afford(self) -> str | None:
+    def afford(self, most: Usage | None = None) -> str | None:
         """Why no further call of a model may be made, in words; None where one may. To be asked before every call, and
-        each None to be followed by one `pay`.
+        each None to be followed by one `pay`. `most` is what the call cannot cost more than, if that is known.
 
         Waits for calls that are under way where they may spend what is left: call it off an event loop's thread.
         """

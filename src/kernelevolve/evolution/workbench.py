@@ -35,8 +35,10 @@ class Bench:
         self._store, self._run, self._archive = store, run, archive
         self._evaluator, self._ledger, self._busy = evaluator, ledger, busy
 
-    def afford(self) -> str | None:
-        return self._ledger.begin_call()
+    def afford(self, most: Usage | None = None) -> str | None:
+        if most is None:
+            return self._ledger.begin_call()
+        return self._ledger.begin_call(tokens=most.tokens, dollars=most.dollars)
 
     def pay(self, usage: Usage) -> None:
         with self._ledger.lock:

@@ -38,6 +38,7 @@ class Desk:
 
     ledger: Ledger = field(factory=lambda: Ledger(Budget()))
     paid: list[Usage] = field(factory=list)
+    most: list[Usage] = field(factory=list)
     asked: int = 0
     compiled: int = 0
     parents: dict[int, Parent] = field(factory=dict)
@@ -48,9 +49,11 @@ class Desk:
     def __attrs_post_init__(self) -> None:
         self.may_compile.set()
 
-    def afford(self) -> str | None:
+    def afford(self, most: Usage | None = None) -> str | None:
+        assert most is not None
+        self.most.append(most)
         self.asked += 1
-        return self.ledger.begin_call()
+        return self.ledger.begin_call(tokens=most.tokens, dollars=most.dollars)
 
     def pay(self, usage: Usage) -> None:
         self.paid.append(usage)

@@ -166,8 +166,8 @@ def test_calls_side_by_side_never_exceed_the_budget_by_more_than_one(server, pro
 
 
 def test_cancel_frees_whoever_waits_for_the_budget(server, proposer, request_for, desk) -> None:
-    """The first call's price is not known yet, so the others wait; every call that was let begin is paid."""
-    desk.ledger = Ledger(Budget(dollars=1.0))
+    """The first call might spend it all, so the others wait; every call that was let begin is paid."""
+    desk.ledger = Ledger(Budget(dollars=0.01))
     server.script = [Hang()] * 5
     made = proposer(width=4)
     for seed in range(4):
@@ -179,6 +179,15 @@ def test_cancel_frees_whoever_waits_for_the_budget(server, proposer, request_for
     assert len(server.calls) == 1
     assert desk.ledger.begin_call() is None  # it would wait for ever, were one begun and not paid
     assert [thread for thread in threading.enumerate() if thread.name.startswith("kernelevolve-")] == []
+
+
+def test_no_call_costs_more_than_was_said_before_it(server, proposer, request_for, desk) -> None:
+    server.script = [Message([tool("list_candidates", {})], input_tokens=4000, output_tokens=900), GOOD]
+    proposer().propose(request_for())
+    assert len(desk.paid) == 2
+    for paid, most in zip(desk.paid, desk.most, strict=True):
+        assert most.dollars >= paid.dollars > 0
+        assert most.tokens >= paid.tokens
 
 
 # --- the request

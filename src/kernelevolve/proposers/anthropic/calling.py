@@ -31,6 +31,9 @@ FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 60.0
 #: A server that wants a longer pause than this is not waited for.
 _PATIENCE: Final = 600.0
+#: Tokens that the provider adds to the prompt of a request with tools: its table has up to 530, for older models
+#: (Anthropic, "Tool use pricing and tokens"); newer ones may need more.
+UNSEEN_TOKENS: Final = 2000
 #: Errors that no repetition of any request mends.
 _HOPELESS: Final = (401, 402, 403, 404)
 #: Types of errors that another moment may mend; within a stream or a batch the type is all that is told.
@@ -94,9 +97,9 @@ class Caller:
         Each attempt asks `Workbench.afford` first; each that was made is paid once, whatever became of it. Raises
         `CallFailed` (this proposal is lost; its `usage` is what was spent) or `Fatal` (every one would be).
         """
-        spent = Usage(model=self._settings.model)
+        spent, most = Usage(model=self._settings.model), self._most(request)
         for attempt in range(self._settings.retries + 1):
-            refusal = await self._afford(workbench)
+            refusal = await self._afford(workbench, most)
             if refusal is not None:
                 raise _costing(BudgetSpent(refusal), spent)
             count = Count(self._settings.model)
@@ -121,11 +124,11 @@ class Caller:
         tries = self._settings.retries + 1
         raise _costing(CallFailed(f"{verdict.sentence}; given up after {tries} attempts"), spent)
 
-    async def _afford(self, workbench: Workbench | None) -> str | None:
+    async def _afford(self, workbench: Workbench | None, most: Usage) -> str | None:
         """Why no call may be made. A call that was let begin and is not made is paid with nothing."""
         if workbench is None:
             return None
-        asked = self._pool.submit(workbench.afford)
+        asked = self._pool.submit(workbench.afford, most)
         try:
             return await asyncio.wrap_future(asked)
         except asyncio.CancelledError:
@@ -136,6 +139,14 @@ class Caller:
         """Whether one proposal is lost or all are: what is refused before anything was answered is a setting."""
         hopeless = verdict.status in _HOPELESS or (verdict.status is not None and not self._answered)
         return (Fatal if hopeless else CallFailed)(verdict.sentence)
+
+    def _most(self, request: Mapping[str, Any]) -> Usage:
+        """What a call cannot cost more than. A token stands for a byte at least, so the request's bytes bound them."""
+        settings = self._settings
+        prompt = len(json.dumps(request, default=str, ensure_ascii=False).encode()) + UNSEEN_TOKENS
+        return self._prices.most(
+            settings.model, prompt, int(request["max_tokens"]), ttl=settings.cache_ttl, batch=settings.batch
+        )
 
     def _price(self, count: Count) -> Usage:
         usage = count.usage()

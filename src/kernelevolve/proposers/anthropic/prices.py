@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Self
 
-from attrs import field, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from kernelevolve.errors import KernelEvolveError, suggest
 from kernelevolve.evolution.proposal import Usage
@@ -101,6 +101,19 @@ class Prices:
             + usage.cache_write_tokens * write
         )
         return total / _MILLION * (self.batch if batch else 1.0)
+
+    def most(self, model: str, prompt: int, answer: int, *, ttl: str = "5m", batch: bool = False) -> Usage:
+        """What a call with `prompt` and `answer` tokens at most cannot cost more than: every token of the prompt at the
+        dearest rate that there is for one.
+        """
+        spoken = Usage(model=model, output_tokens=answer)
+        prompts = (
+            evolve(spoken, input_tokens=prompt),
+            evolve(spoken, cache_read_tokens=prompt),
+            evolve(spoken, cache_write_tokens=prompt),
+        )
+        priced = (evolve(usage, dollars=self.dollars(usage, ttl=ttl, batch=batch)) for usage in prompts)
+        return max(priced, key=lambda usage: usage.dollars)
 
 
 def _read(path: Path) -> dict[str, Any]:
