@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import kernelevolve
+from kernelevolve import registry
+from kernelevolve.accelerator import Device, Realm, Target
 from kernelevolve.api import finishing, verbs
+from kernelevolve.api.devices import changed_software
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation, SideError
 from kernelevolve.evaluation.records import Stage
@@ -67,3 +71,23 @@ def test_a_winner_that_fails_beside_pytorch_leaves_the_run_to_the_next(
     assert first[1] not in second
     assert f"#{result.best}" != first[1]
     assert all(first[1] not in one.timings for one in result.confirmations)
+
+
+def described(name: str, realm: Realm = Realm.HARDWARE, **description: str) -> Device:
+    made = registry.accelerator("reference").devices()[0]
+    return attrs.evolve(made, target=Target(name), realm=realm, description=description)
+
+
+def test_what_other_devices_of_the_machine_have_changes_nothing() -> None:
+    card = described("opencl:a", driver="1")
+    mine = {"pyopencl": "2", "driver of opencl:a": "1"}
+    assert changed_software(card, {**mine, "driver of opencl:b": "7"}, card, mine) is None
+    assert changed_software(card, mine, card, {**mine, "driver of opencl:a": "2"}) == (
+        "driver of opencl:a was 1 and is 2"
+    )
+    recorded = described("replay:a", Realm.REPLAY, file="a.json")
+    assert (
+        changed_software(recorded, {"replay": "1", "a.json": "x"}, recorded, {"replay": "1", "a.json": "x", "b": "y"})
+        is None
+    )
+    assert changed_software(recorded, {"a.json": "x"}, recorded, {"a.json": "z"}) == "a.json was x and is z"

@@ -123,7 +123,9 @@ def test_a_run_is_driven_from_its_start_to_its_best_kernel(affine: str) -> None:
         assert '+COST = "rows * cols * 5"' in seen["diff"]
         best = await agent.call("best_kernel", problem="affine")
         assert (best["run"], best["candidate"], best["kernel"]) == (run, 1, seen["kernel"])
-        assert (await agent.call("cost", run=run))["evaluations"] == 2
+        cost = await agent.call("cost", run=run)
+        assert (cost["evaluations"], cost["proposed"], cost["accepted"]) == (2, 1, 1)
+        assert (cost["dollars"], cost["dollars_per_accepted"], cost["dollars_per_percent"]) == (0.0, None, None)
         assert (await agent.call("list_runs"))["runs"][0]["open"] == [three["proposal"]]
 
     drive(work)

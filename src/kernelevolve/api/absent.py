@@ -11,7 +11,7 @@ from attrs import evolve
 
 from kernelevolve import registry
 from kernelevolve.accelerator import Accelerator, Device
-from kernelevolve.api.devices import same_device
+from kernelevolve.api.devices import changed_software, same_device
 from kernelevolve.api.opening import open_accelerator
 from kernelevolve.api.results import Measurement, Results
 from kernelevolve.api.running import make_evolution
@@ -87,14 +87,17 @@ def _with_provenance(one: Measurement, results: Results) -> Evaluation:
 
 
 def here(run: Run) -> Device | str:
-    """The device of `run`, or why there is none in this machine, in words."""
+    """The device of `run`, or why there is none in this machine, with the software of then, in words."""
     wanted = structure(run.description, Device)
     try:
-        _, on = open_accelerator(run.accelerator, str(run.settings["device"]), run.settings.get("target"))
+        made, on = open_accelerator(run.accelerator, str(run.settings["device"]), run.settings.get("target"))
     except KernelEvolveError as error:
         return f"{run.device} is not here: {error}"
     if not same_device(on, wanted):
         return f"{run.device} is not here: device {on.index} of {run.accelerator!r} is {on.name}"
+    changed = changed_software(wanted, run.toolchain, on, made.toolchain())
+    if changed:
+        return f"{run.device} is here with other software than the run's numbers are of: {changed}"
     return on
 
 

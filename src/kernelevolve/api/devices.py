@@ -6,7 +6,7 @@ __all__ = ["changed_software", "same_device"]
 
 from collections.abc import Mapping
 
-from kernelevolve.accelerator import Device
+from kernelevolve.accelerator import Device, Realm
 
 
 def same_device(one: Device, other: Device) -> bool:
@@ -24,6 +24,13 @@ def changed_software(
     changes = [
         f"{name} was {before.get(name) or 'not there'} and is {after.get(name) or 'not there'}"
         for name in [*before, *(name for name in after if name not in before)]
-        if (before.get(name) or "") != (after.get(name) or "")
+        if _concerns(name, then) and (before.get(name) or "") != (after.get(name) or "")
     ]
     return "; ".join(changes) or None
+
+
+def _concerns(name: str, device: Device) -> bool:
+    """Whether an entry of a toolchain is about `device`: some accelerators list what each device of the machine has."""
+    if name.startswith("driver of "):
+        return name == f"driver of {device.target.name}"
+    return device.realm is not Realm.REPLAY or name in ("replay", device.description.get("file"))

@@ -171,8 +171,9 @@ def make_evolution(
 def run_until_done(evolution: Evolution) -> RunResult:
     """Search until the budget ends, confirm the best, and keep what was learnt."""
     store, run = evolution.store, evolution.run
-    evolution.evaluator.warm_up()
+    evolution.report("starting")
     try:
+        evolution.evaluator.warm_up()
         reason = evolution.search_until_done()
         reference = run.settings.get("reference")
         result = finish(evolution, reason, eager=bool(run.settings["eager"]), reference=reference)

@@ -219,6 +219,9 @@ class Worker:
         assert self._process is not None
         try:
             code = self._process.wait(_ENDING)
+        except KeyboardInterrupt:
+            self.stop()
+            raise
         except subprocess.TimeoutExpired:  # it closed its pipe and lives on
             self.stop()
             return DeviceFault(f"the worker's process stopped answering during {op}", signal=None)

@@ -196,7 +196,7 @@ class Evolution:
         Raises `SeedError` where the seed is not right.
         """
         for number in self.store.pending(self.run.id):
-            self._report(f"candidate {number}" if number else "the seed")
+            self.report(f"candidate {number}" if number else "the seed")
             if number:
                 self._require_seed()
             self._evaluate(self.store.candidate(self.run.id, number), self.kernel(number).default)
@@ -218,7 +218,7 @@ class Evolution:
             case Propose() as action:
                 self._propose(action)
             case None if self._waiting:
-                self._report(f"waiting for {len(self._waiting)} proposals")
+                self.report(f"waiting for {len(self._waiting)} proposals")
                 self._collect(_PATIENCE)
             case None:
                 return False
@@ -228,12 +228,12 @@ class Evolution:
         """Evaluate `action`, or else what tuners want next, whatever the budget says; False where they want nothing."""
         wanted = action or self.search.tune()
         if wanted is not None:
-            self._report(f"tuning candidate {wanted.candidate}")
+            self.report(f"tuning candidate {wanted.candidate}")
             self._evaluate(self._known(wanted.candidate), wanted.configuration)
         return wanted is not None
 
     def _propose(self, action: Propose) -> None:
-        self._report("a draft" if action.draft else f"{action.operator} on candidate {action.choice.parent}")
+        self.report("a draft" if action.draft else f"{action.operator} on candidate {action.choice.parent}")
         concurrent = self._concurrent
         if concurrent is not None and concurrent.concurrent(action.operator):
             ticket = concurrent.begin(self.request(action))
@@ -375,10 +375,11 @@ class Evolution:
                 self.ledger.evaluated(measured.fitness)
                 kept = self.store.add_evaluation(record, spent=self.ledger.snapshot())
             self._learn(candidate, kept)
-        self._report(f"candidate {number}: {measured.outcome}")
+        self.report(f"candidate {number}: {measured.outcome}")
         return kept
 
-    def _report(self, activity: str) -> None:
+    def report(self, activity: str) -> None:
+        """Tell the observer how far the run is, and what it does now."""
         best = self.search.archive.best if len(self.search.archive) else None
         self.observer(
             Progress(

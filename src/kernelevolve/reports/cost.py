@@ -7,6 +7,7 @@ __all__ = ["cost_record", "cost_sentence"]
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kernelevolve.evolution.search import OUTSIDE
 from kernelevolve.store import Candidate, Evaluation
 
 
@@ -18,7 +19,11 @@ def cost_record(
     Accepted is a candidate that a model or somebody outside proposed and that was right. Failed proposals are in the
     sum. Ratios are None where there is nothing to divide by.
     """
-    proposed = {one.number for one in candidates if one.proposal.get("tokens") or one.proposal.get("dollars")}
+    proposed = {
+        one.number
+        for one in candidates
+        if one.operator == OUTSIDE or one.proposal.get("tokens") or one.proposal.get("dollars")
+    }
     best: dict[int, float] = {}
     for one in evaluations:
         best[one.candidate] = max(best.get(one.candidate, 0.0), (one.fitness or 0.0) if one.outcome.right else 0.0)
@@ -30,8 +35,8 @@ def cost_record(
         "dollars": dollars,
         "proposed": len(proposed),
         "accepted": accepted,
-        "dollars_per_accepted": dollars / accepted if accepted else None,
-        "dollars_per_percent": dollars / gain if gain > 0 else None,
+        "dollars_per_accepted": dollars / accepted if dollars and accepted else None,
+        "dollars_per_percent": dollars / gain if dollars and gain > 0 else None,
     }
 
 

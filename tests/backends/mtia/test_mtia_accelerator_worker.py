@@ -72,7 +72,7 @@ def test_a_right_kernel_has_a_time_its_resources_and_a_profile(evaluator: Evalua
     timing = found.timings[0]
     assert (timing.source, timing.launches, len(timing.samples)) == (Source.EMULATED_CYCLES, 1, ROTATIONS)
     assert len(set(timing.samples)) == 1  # nothing here depends on the data
-    assert found.resources["affine"]["circular_buffers"] == 1
+    assert found.resources["affine"]["circular_buffers"] == 2
     told = found.profile["device"][WORKLOAD.label]
     assert told["cycles"] == round(timing.seconds * 1.35e9)
     assert told["memory_bytes"]["dram"] == {"read": 256 * 256 * 4, "written": 256 * 256 * 4}

@@ -210,7 +210,7 @@ def test_a_profile_adds_up_and_names_lines_prints_and_what_was_never_written(ses
     for unit in found["units"].values():
         assert unit["busy"] + unit["stall"] == pytest.approx(cycles, abs=2)
     assert found["memory_bytes"]["dram"] == {"read": 512, "written": 256}
-    assert found["circular_buffers"] == {"used": 2, "available": 14}
+    assert found["circular_buffers"] == {"used": 3, "available": 14}
     assert found["local_memory"]["bytes"] == 384 * 1024
     assert found["elements"] == {"busy": 1, "available": 64}
     assert "only 1 of 64 elements" in found["bottleneck"]

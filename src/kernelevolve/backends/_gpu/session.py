@@ -18,7 +18,7 @@ from kernelevolve.backends._gpu.driver import DriverError, ErrorKind, GpuDriver
 from kernelevolve.backends._gpu.entries import Entry, read_entries
 from kernelevolve.backends._gpu.failures import outcome_of
 from kernelevolve.backends._gpu.stopwatch import Reading, Stopwatch
-from kernelevolve.backends._gpu.telemetry import snapshot
+from kernelevolve.backends._gpu.telemetry import SLOWDOWNS, snapshot
 from kernelevolve.outcome import CandidateError, DeviceFault, DeviceLost, OutOfMemory, PluginBug, ToolchainError
 from kernelevolve.plan import PlannedLaunch
 
@@ -239,13 +239,13 @@ class GpuSession:
         return _sample(reading, launches)
 
     def profile(self, call: Any) -> Mapping[str, Any]:  # noqa: ARG002  # what runs at this moment is in the record
-        """Under ``telemetry`` the clocks, the power and what holds them back, right after the call was timed; nothing
+        """Under ``telemetry`` the clocks, the power and what limits them, a moment after the call was timed; nothing
         where no management library is installed.
         """
         found = snapshot(self._driver.platform, self.device.description.get("pci", ""))
         if not found:
             return {}
-        reasons = found.get("throttled")
+        reasons = [one for one in found.get("throttled", ()) if one in SLOWDOWNS]
         held = {"bottleneck": f"the device holds its clocks back: {', '.join(reasons)}"} if reasons else {}
         return {"telemetry": dict(found), **held}
 

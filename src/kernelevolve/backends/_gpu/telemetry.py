@@ -6,7 +6,7 @@ the process lives: starting it takes longer than all that is asked.
 
 from __future__ import annotations
 
-__all__ = ["snapshot"]
+__all__ = ["SLOWDOWNS", "snapshot"]
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -27,6 +27,10 @@ _NVIDIA_REASONS: Final[Mapping[int, str]] = {
 }
 
 
+#: Those that are no setting: the device is slower than it was told to be.
+SLOWDOWNS: Final = frozenset(
+    {"power cap", "hardware slowdown", "software thermal slowdown", "hardware thermal slowdown", "power brake"}
+)
 #: The library that was started in this process.
 _STARTED: Final[dict[str, Any]] = {}
 

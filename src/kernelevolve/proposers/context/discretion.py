@@ -47,7 +47,7 @@ def _beyond(found: re.Match[str]) -> str:
 
 
 def _behind(found: re.Match[str]) -> str:
-    return f"{int(found[1]) - int(found[2])} bytes behind its end"
+    return f"{max(0, int(found[1]) - int(found[2]))} bytes behind its end"
 
 
 def _share(found: re.Match[str]) -> str:

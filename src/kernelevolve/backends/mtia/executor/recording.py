@@ -107,15 +107,12 @@ def _measure(rows: Rows, mask: Array | None) -> tuple[Array, Array, Array, Array
 
 def _pieces(some: Array, first: Array, end: Array, per_row: Array, runs: Array) -> Array:
     """Into how many boxes a mask cuts a tile of rows, by program: a descriptor moves the same stretch of neighbouring
-    rows, so a mask with holes, or with another stretch in each row, takes one for each run.
+    rows, and a mask with holes takes one for each run.
     """
-    rows = some.shape[1]
-    blocks = some[:, 0] + (some[:, 1:] & ~some[:, :-1]).sum(axis=1)
-    low = np.where(some, first, first[np.arange(len(some)), some.argmax(axis=1)][:, None])
-    high = np.where(some, end, end[np.arange(len(some)), some.argmax(axis=1)][:, None])
-    even = (low == low[:, :1]).all(axis=1) & (high == high[:, :1]).all(axis=1)
+    on = some[:, 1:] & some[:, :-1] & (first[:, 1:] == first[:, :-1]) & (end[:, 1:] == end[:, :-1])
+    boxes = some.sum(axis=1) - on.sum(axis=1)
     whole = (~some | (per_row == end - first)).all(axis=1)
-    return np.where((even & whole) | (rows == 0), blocks, runs)
+    return np.where(whole, boxes, runs)
 
 
 def _one_row(start: Array, lit: Array) -> tuple[Array, Array, Array, Array, Array]:

@@ -150,7 +150,7 @@ class Schedule:
     ) -> None:
         """With `separate`, tiles of straight-line code have places of their own."""
         self._chip = book.chip
-        self._book = book
+        self.book = book
         self._traffic = traffic
         self._options = options
         self._rates = rates
@@ -190,7 +190,7 @@ class Schedule:
     def work(self, step: Step) -> Work:
         """One execution of an operation, its traffic included."""
         if step.number not in self._works:
-            self._works[step.number] = self._transfer(step) if step.memory else self._book.work(step.op)
+            self._works[step.number] = self._transfer(step) if step.memory else self.book.work(step.op)
         return self._works[step.number]
 
     def bytes_of(self, step: Step) -> OpTraffic:
@@ -202,10 +202,10 @@ class Schedule:
         share = bytes_.dram / bytes_.moved if bytes_.moved else 0.0
         far = (chip.shared_latency_seconds + min(1.0, share) * chip.dram_latency_seconds) * chip.clock_hertz
         far += chip.hop_cycles * (chip.rows + chip.columns) / 4  # to the edge: a quarter of the perimeter's half
-        if self._book.scalar_access(step.op):
+        if self.book.scalar_access(step.op):
             latency = chip.local_latency_cycles + bytes_.misses * far if step.op.results else 0.0
             return Work(core=chip.scalar_cycles, asynchronous=False, latency=latency, transfers=True)
-        issue, addresses = self._book.transfer(step.op, bytes_.useful, bytes_.tiles)
+        issue, addresses = self.book.transfer(step.op, bytes_.useful, bytes_.tiles)
         cycles = max(bytes_.moved / chip.dma_bytes, addresses)
         way = "in" if step.op.results else "out"
         queues: tuple[tuple[str, float], ...] = ()
@@ -234,14 +234,14 @@ class Schedule:
 _NONE: Final = OpTraffic()
 
 
-def _done_before(frame: Frame) -> dict[int, list[int]]:
+def _done_before(frame: Frame, book: Workbook) -> dict[int, list[int]]:
     """For each load of a tile, the loads before it whose last reader comes before it too: it takes their place."""
     last: dict[int, int] = {}
     for place, node in enumerate(frame.nodes):
         for need in node.needs:
             if need in last:
                 last[need] = place
-        if isinstance(node, Step) and node.memory and node.op.results:
+        if isinstance(node, Step) and node.memory and node.op.results and book.tile(node.op).size > 1:
             last[place] = place
     return {place: [tile for tile in last if tile < place and last[tile] < place] for place in last}
 
@@ -257,7 +257,7 @@ class _Player:
         innermost = frame.loop and not any(isinstance(node, Loop) for node in frame.nodes)
         self._depth = schedule.depth if innermost else 1
         self._ahead = (schedule.options.num_stages - 1) if innermost else 0
-        self._before = {} if innermost or schedule.separate else _done_before(frame)
+        self._before = {} if innermost or schedule.separate else _done_before(frame, schedule.book)
         self._dual = schedule.options.use_dual_core
         self._core = {Unit.CORE_A: 0.0, Unit.CORE_B: 0.0}
         self._free: dict[Unit, float] = {}

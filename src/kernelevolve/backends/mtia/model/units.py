@@ -25,7 +25,7 @@ from attrs import frozen
 
 from kernelevolve.backends.mtia.model.address import MEMORY, Roles, roles
 from kernelevolve.backends.mtia.model.parameters import ChipParameters
-from kernelevolve.backends.mtia.program import Kind, Op, Program, Type, walk
+from kernelevolve.backends.mtia.program import Kind, Op, Program, Region, Type, walk
 
 
 class Unit(enum.StrEnum):
@@ -236,14 +236,17 @@ class Workbook:
         """
         spilled: set[int] = set()
         for arguments, ops in _bodies(self.program):
+            sums: dict[int, int] = {value: value for value in arguments}  # what each value goes on with
+            for op in ops:
+                if op.name in _DOTS:
+                    sums[op.results[0]] = sums.get(op.operands[2], op.results[0])
+                elif op.name == "scf.if":
+                    ends = op.regions[0].blocks[0].ops[-1].operands
+                    sums |= {result: sums.get(end, end) for result, end in zip(op.results, ends, strict=False)}
             dots = [op for op in ops if op.name in _DOTS]
-            sums: set[int] = set()
-            for op in dots:  # a dot that goes on with another's sum takes its place
-                sums.discard(op.operands[2])
-                sums.add(op.results[0])
-            if len(sums) > 1 and sum(4 * self.type_of(result).size for result in sums) > self.chip.accumulator_bytes:
-                carried = {*arguments, *(op.results[0] for op in dots)}
-                spilled |= {op.results[0] for op in dots if op.operands[2] in carried}
+            sizes = {sums[op.results[0]]: 4 * self.type_of(op.results[0]).size for op in dots}
+            if len(sizes) > 1 and sum(sizes.values()) > self.chip.accumulator_bytes:
+                spilled |= {op.results[0] for op in dots if op.operands[2] in sums}
         return spilled
 
     def _collective(self, op: Op) -> Work:
@@ -315,18 +318,20 @@ def width(type_: Type) -> int:
 
 
 def _bodies(program: Program) -> Iterator[tuple[set[int], list[Op]]]:
-    """Of each function and of each loop: the values that its blocks begin with, and its operations, those in branches
-    included and those in loops inside left out.
+    """Of each function and of each loop: the values that its blocks begin with, and its operations in order, those in
+    branches before the branch and those in loops inside left out.
     """
     todo = [function.body for function in program.functions.values()]
     while todo:
-        arguments: set[int] = set()
-        ops: list[Op] = []
-        inside = [todo.pop()]
-        while inside:
-            for block in inside.pop().blocks:
-                arguments |= set(block.arguments)
-                for op in block.ops:
-                    ops.append(op)
-                    (todo if op.name in _LOOPS else inside).extend(op.regions)
-        yield arguments, ops
+        region = todo.pop()
+        ops = list(_inline(region))
+        todo += [inner for op in ops if op.name in _LOOPS for inner in op.regions]
+        yield {value for block in region.blocks for value in block.arguments}, ops
+
+
+def _inline(region: Region) -> Iterator[Op]:
+    for block in region.blocks:
+        for op in block.ops:
+            for inner in () if op.name in _LOOPS else op.regions:
+                yield from _inline(inner)
+            yield op
