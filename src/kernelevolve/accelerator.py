@@ -314,7 +314,10 @@ class Accelerator(Protocol):
         ...
 
     def toolchain(self) -> Mapping[str, str]:
-        """Names and versions of everything that takes part in a compile."""
+        """Names and versions of everything that takes part in a compile.
+
+        An entry called ``NAME of TARGET`` takes part in compiles for that target only.
+        """
         ...
 
     def compile(self, plan: LaunchPlan, target: Target) -> Artifact:

@@ -85,9 +85,9 @@ def test_what_other_devices_of_the_machine_have_changes_nothing() -> None:
     assert changed_software(card, mine, card, {**mine, "driver of opencl:a": "2"}) == (
         "driver of opencl:a was 1 and is 2"
     )
-    recorded = described("replay:a", Realm.REPLAY, file="a.json")
-    assert (
-        changed_software(recorded, {"replay": "1", "a.json": "x"}, recorded, {"replay": "1", "a.json": "x", "b": "y"})
-        is None
+    recorded = described("replay:a.json", Realm.REPLAY)
+    mine = {"replay": "1", "recording of replay:a.json": "x"}
+    assert changed_software(recorded, mine, recorded, {**mine, "recording of replay:b.json": "y"}) is None
+    assert changed_software(recorded, mine, recorded, {**mine, "recording of replay:a.json": "z"}) == (
+        "recording of replay:a.json was x and is z"
     )
-    assert changed_software(recorded, {"a.json": "x"}, recorded, {"a.json": "z"}) == "a.json was x and is z"

@@ -194,7 +194,7 @@ def test_the_toolchain_follows_the_files_and_the_key_the_configuration(space):
     before, key = made.toolchain(), made.compile_key(plan_of(space))
     assert key == {"configuration": {"block": 32, "unroll": 0, "mode": "a"}}
     write_space(space.parent, results=RESULTS[1:])
-    assert made.toolchain()[space.name] != before[space.name]
+    assert made.toolchain()[f"recording of replay:{space.name}"] != before[f"recording of replay:{space.name}"]
 
 
 def test_a_configuration_that_vanished_after_the_compile_is_no_candidates_fault(space):

@@ -6,7 +6,7 @@ __all__ = ["changed_software", "same_device"]
 
 from collections.abc import Mapping
 
-from kernelevolve.accelerator import Device, Realm
+from kernelevolve.accelerator import Device
 
 
 def same_device(one: Device, other: Device) -> bool:
@@ -30,7 +30,6 @@ def changed_software(
 
 
 def _concerns(name: str, device: Device) -> bool:
-    """Whether an entry of a toolchain is about `device`: some accelerators list what each device of the machine has."""
-    if name.startswith("driver of "):
-        return name == f"driver of {device.target.name}"
-    return device.realm is not Realm.REPLAY or name in ("replay", device.description.get("file"))
+    """Whether an entry of a toolchain is about `device` (`kernelevolve.accelerator.Accelerator.toolchain`)."""
+    _, of, target = name.rpartition(" of ")
+    return not of or target == device.target.name

@@ -297,8 +297,8 @@ class Replay:
         return {"configuration": dict(plan.configuration)}
 
     def toolchain(self) -> Mapping[str, str]:
-        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in self._files()}
-        return {"replay": "1", **digests}
+        digests = {_target(path).name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in self._files()}
+        return {"replay": "1", **{f"recording of {target}": digest for target, digest in digests.items()}}
 
     def compile(self, plan: LaunchPlan, target: Target) -> Artifact:
         """Look the configuration up.

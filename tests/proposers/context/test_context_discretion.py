@@ -157,8 +157,11 @@ def test_how_far_outside_an_access_was_is_told_and_the_extents_are_not(text: str
 def test_what_interpreters_say_of_an_access_is_what_is_rewritten() -> None:
     """The sentences come from these two places; where one is worded anew, its numbers must not pass."""
     from kernelevolve.backends._numba.interpreter.arrays import OutsideError
+    from kernelevolve.backends._triton.memory import StrayAccess
 
     problem = registry.problem("softmax")
-    sentence = OutsideError("x", (0, 31), (1, 31), "read").sentence
-    assert "31" in sentence
-    assert "31" not in discreet(sentence, problem, problem.workloads[:1])
+    numba = OutsideError("x", (0, 31), (1, 31), "read").sentence
+    triton = StrayAccess("load", "x", "back", 35, 31).sentence
+    for sentence in (numba, triton):
+        assert "31" in sentence
+        assert "31" not in discreet(sentence, problem, problem.workloads[:1])

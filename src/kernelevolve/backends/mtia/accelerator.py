@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve
 
 from kernelevolve.accelerator import API, Accelerator, Artifact, Availability, Device, Peaks, Realm, Status, Target
+from kernelevolve.backends._gpu.devices import host_memory
 from kernelevolve.backends._triton.compiling import compile_entry
 from kernelevolve.backends._triton.signature import EntrySignature, check_tunables, read_signatures
 from kernelevolve.backends._triton.toolchain import OLDEST, installed, triton_version
@@ -144,7 +145,7 @@ def _device(index: int, chip: ChipParameters) -> Device:
         realm=Realm.EMULATED,
         facts={"num_units": chip.elements, "warp_size": 1, "max_group_size": 1},
         memory={
-            "global": min(chip.dram_bytes, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
+            "global": min(chip.dram_bytes, host_memory()),
             "local": chip.local_bytes,
             "cache": chip.shared_bytes,
         },

@@ -6,7 +6,7 @@ whole program; a region's blocks are in order and the first one is its entry.
 
 from __future__ import annotations
 
-__all__ = ["Block", "Function", "Kind", "Op", "Program", "Region", "Type", "from_json", "to_json"]
+__all__ = ["DOTS", "LOOPS", "Block", "Function", "Kind", "Op", "Program", "Region", "Type", "from_json", "to_json"]
 
 import enum
 import json
@@ -20,6 +20,9 @@ from attrs import field, frozen
 
 #: Changes when a stored program can no longer be read.
 FORMAT: Final = 1
+#: Operations by kind, by MLIR's names.
+LOOPS: Final = ("scf.for", "scf.while")
+DOTS: Final = ("tt.dot", "tt.dot_scaled")
 
 
 class Kind(enum.StrEnum):

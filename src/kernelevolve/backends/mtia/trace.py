@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
 
-from kernelevolve.backends.mtia.program import Block, Op, Program, Region
+from kernelevolve.backends.mtia.program import LOOPS, Block, Op, Program, Region
 
 Integers = npt.NDArray[np.integer[Any]]
 
@@ -78,7 +78,7 @@ class Index:
     def loop_of(self, op: int) -> int | None:
         """The innermost ``scf.for`` or ``scf.while`` around operation `op`, as an operation number."""
         parent = self.places[self.block_of[op]].parent
-        while parent is not None and self.ops[parent].name not in ("scf.for", "scf.while"):
+        while parent is not None and self.ops[parent].name not in LOOPS:
             parent = self.places[self.block_of[parent]].parent
         return parent
 

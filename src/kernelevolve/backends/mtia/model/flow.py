@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from kernelevolve.backends.mtia.model.address import MEMORY
 from kernelevolve.backends.mtia.model.units import Workbook
-from kernelevolve.backends.mtia.program import Block, Op, Region
+from kernelevolve.backends.mtia.program import LOOPS, Block, Op, Region
 from kernelevolve.backends.mtia.trace import Index
 
 #: Indexes of nodes (from 0), or of values that the loop carries (-1 for the first, -2…).
@@ -104,7 +104,7 @@ class _Builder:
         return frozenset(found)
 
     def _op(self, op: Op, block: int, condition: Sources) -> None:
-        if op.name in ("scf.for", "scf.while"):
+        if op.name in LOOPS:
             self._loop(op, block, condition)
         elif op.name == "scf.if":
             self._branch(op, condition)

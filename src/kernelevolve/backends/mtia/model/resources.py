@@ -18,10 +18,9 @@ from attrs import frozen
 from kernelevolve.backends.mtia.model.address import MEMORY
 from kernelevolve.backends.mtia.model.schedule import ModelOptions
 from kernelevolve.backends.mtia.model.units import Workbook, width
-from kernelevolve.backends.mtia.program import Block, Op, Region, walk
+from kernelevolve.backends.mtia.program import LOOPS, Block, Op, Region, walk
 from kernelevolve.outcome import ResourceExceeded
 
-_LOOPS = ("scf.for", "scf.while")
 _VIEWS = {"tt.splat", "tt.broadcast", "tt.expand_dims", "tt.reshape", "tt.bitcast"}
 
 
@@ -91,9 +90,9 @@ class _Counter:
         for block in body.blocks:
             last = _last_uses(block)
             for op in block.ops:
-                straight = set(self._straight(op)) if self._separate else set()
+                straight = {inner.results[0] for inner in self._straight(op)} if self._separate else set()
                 for inner in self._within(op):
-                    if inner in straight:
+                    if inner.results and inner.results[0] in straight:
                         events.append((position, final, op.line or inner.line))
                     elif self._tile(inner):
                         end = last.get(inner.results[0], 0) if inner is op and inner.results else 0
@@ -119,7 +118,7 @@ class _Counter:
         """The loads of tiles in an operation, in its branches and in what it calls, but in no loop."""
         if self._tile(op) and op.results:
             yield op
-        if op.name == "tt.call" or (op.regions and op.name not in _LOOPS):
+        if op.name == "tt.call" or (op.regions and op.name not in LOOPS):
             for region in (self._callee(op),) if op.name == "tt.call" else op.regions:
                 for block in region.blocks:
                     for inner in block.ops:
@@ -153,9 +152,9 @@ class _Counter:
         for position, op in enumerate(block.ops):
             if op.name.startswith("scf."):
                 blocks = tuple(each for region in op.regions for each in region.blocks)
-                innermost = not any(each.name in _LOOPS for region in op.regions for each in walk(region))
-                inner, at = self.peak(blocks, depth if op.name not in _LOOPS else self._depth if innermost else 1)
-                started = {self._root(value) for value in op.operands} if op.name in _LOOPS else set()
+                innermost = not any(each.name in LOOPS for region in op.regions for each in walk(region))
+                inner, at = self.peak(blocks, depth if op.name not in LOOPS else self._depth if innermost else 1)
+                started = {self._root(value) for value in op.operands} if op.name in LOOPS else set()
                 inside = [size for root, size in live.items() if root not in started or ends[root] > position]
                 if streams + carried + sum(inside) + inner > most:
                     most, line = streams + carried + sum(inside) + inner, at or op.line

@@ -28,19 +28,18 @@ from typing import Final
 from kernelevolve.backends.mtia.model.address import MEMORY
 from kernelevolve.backends.mtia.model.parameters import ChipParameters
 from kernelevolve.backends.mtia.model.units import width
-from kernelevolve.backends.mtia.program import Op, Program, Region
+from kernelevolve.backends.mtia.program import DOTS, LOOPS, Op, Program, Region
 from kernelevolve.backends.mtia.trace import Trace
 from kernelevolve.outcome import CompileError
 
 ALWAYS: Final = ("no-3d-dot",)
 STRICT: Final = ("dot-init-stride", "alignment-32", "where-in-loop")
-_DOTS: Final = ("tt.dot", "tt.dot_scaled")
 
 
 def check_program(program: Program, chip: ChipParameters, *, strict: bool = False) -> None:
     """Raise `CompileError` for the first operation that breaks a rule. `resources` checks what a chip has."""
     for op in program.walk():
-        if op.name in _DOTS:
+        if op.name in DOTS:
             _dot_rank(program, op)
             if strict:
                 _dot_stride(program, op, chip)
@@ -104,7 +103,7 @@ def _in_loops(program: Program) -> Iterator[Op]:
                 if inside:
                     yield op
                 for inner in op.regions:
-                    yield from visit(inner, inside or op.name in ("scf.for", "scf.while"))
+                    yield from visit(inner, inside or op.name in LOOPS)
 
     for function in program.functions.values():
         yield from visit(function.body, False)

@@ -25,7 +25,7 @@ from attrs import frozen
 
 from kernelevolve.backends.mtia.model.address import MEMORY, Roles, roles
 from kernelevolve.backends.mtia.model.parameters import ChipParameters
-from kernelevolve.backends.mtia.program import Kind, Op, Program, Region, Type, walk
+from kernelevolve.backends.mtia.program import DOTS, LOOPS, Kind, Op, Program, Region, Type, walk
 
 
 class Unit(enum.StrEnum):
@@ -88,8 +88,6 @@ _FREE: Final = {
 }
 _LAYOUT: Final = {"tt.trans", "tt.join", "tt.split", "tt.cat"}
 _CONTROL: Final = ("scf.", "cf.")
-_DOTS: Final = ("tt.dot", "tt.dot_scaled")
-_LOOPS: Final = ("scf.for", "scf.while")
 
 
 class Workbook:
@@ -135,7 +133,7 @@ class Workbook:
         """One execution of `op`, traffic of memory operations aside."""
         if not op.results or op.name in MEMORY or op.name in _FREE or op.name.startswith(_CONTROL):
             return Work()
-        if op.name in _DOTS:
+        if op.name in DOTS:
             return self._dot(op)
         if op.name in ("tt.reduce", "tt.scan", "tt.map_elementwise"):
             return self._collective(op)
@@ -238,12 +236,12 @@ class Workbook:
         for arguments, ops in _bodies(self.program):
             sums: dict[int, int] = {value: value for value in arguments}  # what each value goes on with
             for op in ops:
-                if op.name in _DOTS:
+                if op.name in DOTS:
                     sums[op.results[0]] = sums.get(op.operands[2], op.results[0])
                 elif op.name == "scf.if":
                     ends = op.regions[0].blocks[0].ops[-1].operands
                     sums |= {result: sums.get(end, end) for result, end in zip(op.results, ends, strict=False)}
-            dots = [op for op in ops if op.name in _DOTS]
+            dots = [op for op in ops if op.name in DOTS]
             sizes = {sums[op.results[0]]: 4 * self.type_of(op.results[0]).size for op in dots}
             if len(sizes) > 1 and sum(sizes.values()) > self.chip.accumulator_bytes:
                 spilled |= {op.results[0] for op in dots if op.operands[2] in sums}
@@ -325,13 +323,13 @@ def _bodies(program: Program) -> Iterator[tuple[set[int], list[Op]]]:
     while todo:
         region = todo.pop()
         ops = list(_inline(region))
-        todo += [inner for op in ops if op.name in _LOOPS for inner in op.regions]
+        todo += [inner for op in ops if op.name in LOOPS for inner in op.regions]
         yield {value for block in region.blocks for value in block.arguments}, ops
 
 
 def _inline(region: Region) -> Iterator[Op]:
     for block in region.blocks:
         for op in block.ops:
-            for inner in () if op.name in _LOOPS else op.regions:
+            for inner in () if op.name in LOOPS else op.regions:
                 yield from _inline(inner)
             yield op
