@@ -138,8 +138,8 @@ class Screen:
                 timing = self._timing(workload, look, launches)
             else:
                 timing = self._paired(workload, contestant, other, look, launches)
+            owner.verify(contestant, workload)  # first: a profile may run the kernel again, on poisoned outputs
             self.profiles[workload.label] = owner.runner.profile(contestant)
-            owner.verify(contestant, workload)
             return timing
         finally:
             self._leave(contestant)

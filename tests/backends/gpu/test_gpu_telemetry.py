@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from kernelevolve.accelerator import Profiles
+from kernelevolve.backends._gpu.session import GpuSession
 from kernelevolve.backends._gpu.telemetry import snapshot
+from kernelevolve.plan import PlannedLaunch
 
 from .conftest import Opener
+from .fake_driver import Kernel, artifact_of
 
 PCI = "0000:17:00.0"
 
@@ -121,18 +124,29 @@ def test_amd(monkeypatch: pytest.MonkeyPatch, clocks: dict[str, int], power: dic
     }
 
 
+def running(session: GpuSession) -> object:
+    """A call of a kernel that does nothing."""
+    return session.bind(session.load(artifact_of(k={})), [PlannedLaunch("k", (1,), (), ())], {})
+
+
 def test_a_session_tells_what_holds_the_clocks_back(nvml: SimpleNamespace, opened: Opener) -> None:
-    session, _ = opened()
+    session, driver = opened(Kernel("k"))
     session.device.description["pci"] = PCI  # type: ignore[index]
     assert isinstance(session, Profiles)
-    told = session.profile(None)
+    busy: list[bool] = []
+    asked = nvml.nvmlDeviceGetPowerUsage
+    nvml.nvmlDeviceGetPowerUsage = lambda device: (
+        busy.append(any(stream.queue for stream in driver.live["stream"])) or asked(device)
+    )
+    told = session.profile(running(session))
+    assert busy == [True]  # asked while the kernel runs
     assert told["telemetry"]["power_watts"] == 312.5
     assert told["bottleneck"] == "the device holds its clocks back: power cap, hardware thermal slowdown"
     nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda device: 0x01
-    assert set(session.profile(None)) == {"telemetry"}
+    assert set(session.profile(running(session))) == {"telemetry"}
 
 
 def test_a_session_without_a_library_tells_nothing(monkeypatch: pytest.MonkeyPatch, opened: Opener) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)  # type: ignore[arg-type]
-    session, _ = opened()
-    assert session.profile(None) == {}
+    session, _ = opened(Kernel("k"))
+    assert session.profile(running(session)) == {}

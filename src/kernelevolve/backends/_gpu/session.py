@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["GpuSession"]
 
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +27,9 @@ from kernelevolve.plan import PlannedLaunch
 ALIGNMENT: Final = 256
 #: The flush writes this much at least: what a driver reports may be one cache of several.
 _LEAST_FLUSH: Final = 32 << 20
+#: For how long a call runs while clocks and power are read (seconds), and how often at most.
+_BUSY: Final = 2e-3
+_MAX_BUSY: Final = 100
 #: How far the device's clock may be ahead of the host's on the same work: drift, and a resolution of half a microsecond
 #: ("cuEventElapsedTime" in the CUDA driver API) at either end.
 _CLOCK_DRIFT: Final = 1.05
@@ -238,11 +242,19 @@ class GpuSession:
         call.stalls = call.stalls or not reading.held
         return _sample(reading, launches)
 
-    def profile(self, call: Any) -> Mapping[str, Any]:  # noqa: ARG002  # what runs at this moment is in the record
-        """Under ``telemetry`` the clocks, the power and what limits them, a moment after the call was timed; nothing
+    def profile(self, call: Any) -> Mapping[str, Any]:
+        """Under ``telemetry`` the clocks, the power and what limits them while the call runs again and again; nothing
         where no management library is installed.
         """
-        found = snapshot(self._driver.platform, self.device.description.get("pci", ""))
+        with self._doing(f"running {call.label}"):
+            begin = time.perf_counter()
+            call.run()
+            self._driver.synchronize(self._stream)
+            once = time.perf_counter() - begin
+            for _ in range(min(_MAX_BUSY, round(_BUSY / once))):
+                call.run()
+            found = snapshot(self._driver.platform, self.device.description.get("pci", ""))
+            self._driver.synchronize(self._stream)
         if not found:
             return {}
         reasons = [one for one in found.get("throttled", ()) if one in SLOWDOWNS]
