@@ -16,24 +16,28 @@ from kernelevolve.problems.seeds import seed
 _FP16: Final = "values:float16,kept:float16"
 
 
-def _kept_offsets(offsets: torch.Tensor, limit: int) -> torch.Tensor:
-    lengths = offsets.diff().clamp_(max=limit)
-    return torch.cat([offsets[:1], lengths.cumsum(0, dtype=offsets.dtype)])
+def _ends(offsets: torch.Tensor, limit: int) -> torch.Tensor:
+    """Where each row ends once it is cut."""
+    return offsets.diff().clamp_(max=limit).cumsum(0, dtype=offsets.dtype)
 
 
 def _reference(values: torch.Tensor, offsets: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every place of the result looks up its row and from there its event: no size depends on the data."""
-    kept_offsets = _kept_offsets(offsets, limit)
+    """Every place of the result looks up its row and from there its event: no size depends on the data.
+
+    What is searched is no slice of another tensor, since torch.compile gets that wrong up to PyTorch 2.11 at least
+    (pytorch/pytorch#182343), and a baseline that is wrong is out.
+    """
+    ends = _ends(offsets, limit)
     place = torch.arange(values.numel(), dtype=offsets.dtype, device=values.device)
-    row = torch.searchsorted(kept_offsets[1:], place, right=True, out_int32=True).clamp_(max=offsets.numel() - 2)
-    source = place + (offsets[1:] - kept_offsets[1:])[row]
+    row = torch.searchsorted(ends, place, right=True, out_int32=True).clamp_(max=offsets.numel() - 2)
+    source = place + (offsets[1:] - ends)[row]
     events = values[source.clamp_(max=values.numel() - 1)]
-    return torch.where(place < kept_offsets[-1], events, 0), kept_offsets
+    return torch.where(place < ends[-1], events, 0), torch.nn.functional.pad(ends, (1, 0))
 
 
 def _mask(values: torch.Tensor, offsets: torch.Tensor, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Marks the events that stay and selects them, which waits for their number."""
-    kept_offsets = _kept_offsets(offsets, limit)
+    kept_offsets = torch.nn.functional.pad(_ends(offsets, limit), (1, 0))
     place = torch.arange(values.numel(), dtype=offsets.dtype, device=values.device)
     first = (offsets[1:] - kept_offsets.diff()).repeat_interleave(offsets.diff(), output_size=values.numel())
     events = values[place >= first]
