@@ -83,4 +83,4 @@ def test_buffers_are_given_back_after_success_and_failure(evaluator: Evaluator) 
     checked(evaluator, "pass")
     with pytest.raises(WrongResult):
         checked(evaluator, "y[0] = 9.0")
-    assert evaluator.runner._prepared == set()
+    assert evaluator.runner._prepared == {}

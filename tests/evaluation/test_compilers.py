@@ -102,6 +102,13 @@ def test_stopping_does_not_wait_for_what_is_under_way(compilers: Callable[..., C
     assert not [child for child in _workers() if child not in others]
 
 
+def test_compiling_gives_way_to_what_is_timed(compilers: Callable[..., Compilers]) -> None:
+    others = _workers()
+    compilers("", count=1).compile(plan(parse_kernel(samples.GOOD)), target())
+    (child,) = (one for one in _workers() if one not in others)
+    assert child.nice() > psutil.Process().nice()
+
+
 def _workers() -> list[psutil.Process]:
     children = psutil.Process().children(recursive=True)
     return [child for child in children if "kernelevolve.evaluation.worker" in " ".join(child.cmdline())]

@@ -67,7 +67,8 @@ class Runner:
         self._generation = -1
         self._programs: OrderedDict[str, None] = OrderedDict()
         self._staged: set[str] = set()
-        self._prepared: set[str] = set()
+        #: By handle, the name of its program.
+        self._prepared: dict[str, str] = {}
 
     def _sync(self) -> None:
         """Forget what an earlier process held."""
@@ -102,11 +103,16 @@ class Runner:
         else:
             digest, artifact = self._compiled(plan)
         self._programs[digest] = None
-        self._programs.move_to_end(digest)
+        self._use(digest)
         while len(self._programs) > _PROGRAMS:
             oldest, _ = self._programs.popitem(last=False)
             self.worker.request("drop", {"program": oldest})
         return digest, artifact
+
+    def _use(self, digest: str) -> None:
+        """Of the programs in the worker this is the last to be dropped."""
+        if digest in self._programs:
+            self._programs.move_to_end(digest)
 
     def _compiled(self, plan: LaunchPlan) -> tuple[str, Artifact]:
         digest = compile_digest(self.worker.accelerator, plan, self.target)
@@ -148,16 +154,18 @@ class Runner:
 
     def prepare(self, handle: str, plan: LaunchPlan, staged: Staged) -> None:
         """Have the plan on buffers of its own with these inputs, poisoned and ready; a no-op where it already is."""
-        digest, _ = self.program(plan)
-        if handle in self._prepared:
+        self._sync()
+        if handle in self._prepared:  # before anything is computed: every sample asks
+            self._use(self._prepared[handle])
             return
+        digest, _ = self.program(plan)
         if staged.key not in self._staged:
             names = list(staged.inputs)
             self.worker.request("stage", {"case": staged.key, "names": names}, [staged.inputs[name] for name in names])
             self._staged.add(staged.key)
         body = {"handle": handle, "program": digest, "plan": unstructure(plan), "case": staged.key, "guard": GUARD}
         self.worker.request("prepare", body)
-        self._prepared.add(handle)
+        self._prepared[handle] = digest
         self.reset(handle, POISON)
 
     def reset(self, handle: str, pattern: int) -> None:
@@ -181,7 +189,7 @@ class Runner:
         """Give back buffers; unknown handles are ignored."""
         for handle in handles:
             if self.worker.generation == self._generation and self.worker.pid and handle in self._prepared:
-                self._prepared.discard(handle)
+                del self._prepared[handle]
                 self.worker.request("release", {"handle": handle})
 
     def unstage(self, keys: Iterable[str]) -> None:
@@ -231,7 +239,7 @@ class Runner:
         self, turns: Sequence[tuple[Contestant, int]], *, flush: bool, launches: int = 1
     ) -> tuple[list[Sample], float]:
         """One sample per turn (who, and which round), in this order; and the wall seconds on the engine's own clock."""
-        for contestant, _ in turns:
+        for contestant in {contestant.name: contestant for contestant, _ in turns}.values():
             self.enter(contestant)
         handles = [contestant.handle(turn % len(contestant.rotations)) for contestant, turn in turns]
         body = {"order": handles, "flush": flush, "launches": launches, "pattern": POISON}

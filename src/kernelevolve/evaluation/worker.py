@@ -53,6 +53,8 @@ _MAX_ATTACHMENTS: Final = 64 << 30
 #: Files a toolchain writes (caches, temporary objects), each.
 _MAX_FILE: Final = 1 << 30
 _MAX_FILES: Final = 1024
+#: Of processes that only compile, so that as many of them as there are cores never hold up what is being timed.
+_COMPILING_NICENESS: Final = 10
 
 
 @define(eq=False)
@@ -318,6 +320,7 @@ def main() -> None:
     value = load_path(options.accelerator, "accelerator") if ":" in options.accelerator else None
     made: Accelerator = (value() if isinstance(value, type) else value) if value else accelerator(options.accelerator)
     if options.device is None:
+        os.nice(_COMPILING_NICENESS)
         _write(options.sink, Frame({}, nonce=READY))
         _serve(options.source, options.sink, _Compiler(made).answer)
         return

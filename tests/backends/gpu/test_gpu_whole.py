@@ -11,7 +11,6 @@ from kernelevolve.kernel import Kernel, parse_kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Workload
 
-from . import pretended
 from .pretended import PATH, TELEMETRY, Pretended
 
 WORKLOAD = Workload.parse("rows=64,cols=256")

@@ -10,6 +10,7 @@ __all__ = ["TYPE_NAMES", "EntrySignature", "check_tunables", "read_signatures"]
 
 import ast
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -90,7 +91,7 @@ def read_signatures(plan: LaunchPlan, *, short_pointers: bool) -> dict[str, Entr
 
     Raises `CompileError` where an argument has no Triton type, or two launches of one entry do not fit one binary.
     """
-    entries, tree = TritonLanguage().entries(plan.source), ast.parse(plan.source)
+    entries, tree = _read(plan.source)
     signatures: dict[str, EntrySignature] = {}
     for launch in plan.launches:
         new = _signature(plan, launch, entries[launch.entry], short_pointers=short_pointers)
@@ -99,6 +100,12 @@ def read_signatures(plan: LaunchPlan, *, short_pointers: bool) -> dict[str, Entr
         old = signatures.get(launch.entry)
         signatures[launch.entry] = _merged(old, new) if old else new
     return signatures
+
+
+@lru_cache(maxsize=64)
+def _read(source: str) -> tuple[Mapping[str, tuple[Parameter, ...]], ast.Module]:
+    """Entries and syntax tree; one evaluation asks dozens of times."""
+    return TritonLanguage().entries(source), ast.parse(source)
 
 
 def _unspecialised(tree: ast.Module, entry: str, names: Sequence[str]) -> set[str]:

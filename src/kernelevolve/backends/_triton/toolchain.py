@@ -29,6 +29,7 @@ def installed() -> bool:
     return find_spec("triton") is not None
 
 
+@cache
 def triton_version() -> str | None:
     """The installed version; None where no distribution tells."""
     for name in _DISTRIBUTIONS:

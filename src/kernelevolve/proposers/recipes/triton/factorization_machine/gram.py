@@ -4,11 +4,11 @@
 # language = "triton"
 # when = "n <= 64"
 # [tune]
-# BLOCK_K = [64, 128]
+# BLOCK_K = [64, 128, 256]
 # BLOCK_D = [32, 64]
 # SPLIT = [4, 2, 1, 8]
 # num_warps = [4, 2, 8]
-# num_stages = [4, 3, 2]
+# num_stages = [4, 3, 2, 6]
 # [[launch]]
 # entry = "interactions"
 # grid = ["batch * min(SPLIT, cdiv(k, BLOCK_K))"]

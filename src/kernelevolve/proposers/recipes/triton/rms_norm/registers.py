@@ -3,11 +3,11 @@
 # /// kernel
 # language = "triton"
 # when = "cols <= 16384"
-# constraints = ["TILE <= 1024 * num_warps", "TILE >= 256 * num_warps"]
+# constraints = ["TILE <= 2048 * num_warps", "TILE >= 256 * num_warps"]
 # [tune]
 # TILE = [4096, 8192, 16384]
 # STREAM = [2, 0, 1, 3]
-# num_warps = [4, 8, 16]
+# num_warps = [4, 8, 2, 16]
 # [[launch]]
 # entry = "rms_norm_tile"
 # grid = ["cdiv(rows, max(1, TILE // next_pow2(cols)))"]
