@@ -37,10 +37,13 @@ def softmax_rows(driver: FakeDriver, values: tuple[Any, ...], shape: LaunchShape
 
 
 class AnyBinary(FakeDriver):
-    """Takes real binaries: what a kernel does goes by its name."""
+    """Takes real binaries, and computes softmax for all of them."""
 
     def load(self, binary: bytes) -> Any:
         return super().load(binary if binary.startswith(b"FAKE:") else b"FAKE:softmax_rows")
+
+    def function(self, module: Any, symbol: str) -> Any:
+        return super().function(module, module[1])  # whatever the kernel's author called it
 
 
 class Pretended(TritonCUDA):
