@@ -2,11 +2,11 @@
 # language = "triton"
 # when = "n <= 64"
 # [tune]
-# BLOCK_K = [128, 64]
-# BLOCK_D = [64, 32]
+# BLOCK_K = [128, 64, 256]
+# BLOCK_D = [32, 64]
 # SPLIT = [2, 4, 1, 8]
-# num_warps = [2, 4, 8]
-# num_stages = [4, 3, 2]
+# num_warps = [8, 4, 2]
+# num_stages = [4, 3, 2, 6]
 # [[launch]]
 # entry = "interactions"
 # grid = ["batch * min(SPLIT, cdiv(k, BLOCK_K))"]

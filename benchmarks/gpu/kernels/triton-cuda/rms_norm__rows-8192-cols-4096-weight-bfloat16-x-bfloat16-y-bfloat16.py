@@ -1,11 +1,11 @@
 # /// kernel
 # language = "triton"
 # when = "cols <= 16384"
-# constraints = ["TILE <= 1024 * num_warps", "TILE >= 256 * num_warps"]
+# constraints = ["TILE <= 2048 * num_warps", "TILE >= 256 * num_warps"]
 # [tune]
 # TILE = [8192, 4096, 16384]
 # STREAM = [0, 2, 1, 3]
-# num_warps = [8, 4, 16]
+# num_warps = [16, 4, 8, 2]
 # [[launch]]
 # entry = "rms_norm_tile"
 # grid = ["cdiv(rows, max(1, TILE // next_pow2(cols)))"]
