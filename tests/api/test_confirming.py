@@ -15,9 +15,10 @@ from kernelevolve.api import finishing, verbs
 from kernelevolve.api.devices import changed_software
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation, SideError
+from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evaluation.records import Stage
 from kernelevolve.evolution.budget import Budget
-from kernelevolve.kernel import parse_kernel
+from kernelevolve.kernel import Kernel, parse_kernel
 from kernelevolve.outcome import Outcome, WrongResult
 from kernelevolve.store import Store
 from kernelevolve.testing import samples
@@ -71,6 +72,32 @@ def test_a_winner_that_fails_beside_pytorch_leaves_the_run_to_the_next(
     assert first[1] not in second
     assert f"#{result.best}" != first[1]
     assert all(first[1] not in one.timings for one in result.confirmations)
+
+
+def test_a_finalist_that_was_checked_on_few_cases_is_checked_on_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    checked: list[str] = []
+
+    def check(_: object, kernel: Kernel, configuration: object) -> None:
+        checked.append(kernel.digest)
+        if len(dict.fromkeys(checked)) > 1 and kernel.digest == list(dict.fromkeys(checked))[1]:  # the fittest
+            raise WrongResult("output 'y' is wrong on a case that was left out")
+
+    monkeypatch.setattr(Evaluator, "is_brief", True)
+    monkeypatch.setattr(Evaluator, "cases", lambda self, *_: (list(self.book.checks()), []))
+    monkeypatch.setattr(Evaluator, "check", check)
+    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
+        result = kernelevolve.evolve(
+            samples.problem(),
+            "reference",
+            store=store,
+            budget=Budget(evaluations=12),
+            seed=3,
+            proposer=SampleProposer(),
+        )
+    assert len(checked) > 2
+    assert result.kernel.digest != checked[1]
 
 
 def described(name: str, realm: Realm = Realm.HARDWARE, **description: str) -> Device:

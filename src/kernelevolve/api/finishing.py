@@ -18,6 +18,7 @@ from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evolution.loop import Evolution
 from kernelevolve.evolution.standings import fastest_by_workload, stages, top
 from kernelevolve.kernel import Kernel, configuration_label
+from kernelevolve.outcome import CandidateError
 
 #: How many of the fittest candidates meet in the last confirmation.
 FINALISTS = 3
@@ -88,11 +89,24 @@ def _confirm_all(evaluator: Evaluator, sides: Sequence[Side], *, eager: bool) ->
     ring = list(sides)
     while True:
         try:
+            _check_all(evaluator, ring)
             return tuple(confirm(evaluator, w, ring, baselines=["seed"], eager=eager) for w in evaluator.workloads)
         except SideError as failed:
             ring = [side for side in ring if side.name != failed.side]
             if failed.side == "seed":
                 raise KernelEvolveError(f"the seed failed in the last confirmation: {failed.error.message}") from failed
+
+
+def _check_all(evaluator: Evaluator, ring: Sequence[Side]) -> None:
+    """Where a configuration may have been checked on a few cases only, check every finalist on all of them.
+
+    Raises `SideError`.
+    """
+    for side in ring if evaluator.is_brief else ():
+        try:
+            evaluator.check(side.kernel, side.configuration)
+        except CandidateError as error:
+            raise SideError(side.name, error) from error
 
 
 def _beside_torch(

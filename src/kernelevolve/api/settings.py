@@ -37,7 +37,9 @@ def default_settings(device: Device) -> Settings:
 
 
 def within(settings: Settings, run_seconds: float | None, compile_seconds: float | None) -> Settings:
-    """`settings` with other limits, where they are given."""
+    """`settings` for kernels that are evaluated by themselves, not in a search: every case for every one of them, and
+    other limits where they are given.
+    """
     limits = settings.limits
     return attrs.evolve(
         settings,
@@ -46,6 +48,7 @@ def within(settings: Settings, run_seconds: float | None, compile_seconds: float
             run_seconds=run_seconds or limits.run_seconds,
             compile_seconds=compile_seconds or limits.compile_seconds,
         ),
+        brief_cases=0,
     )
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 __all__ = ["Anchor", "Evaluator", "Settings"]
 
 import contextlib
+import itertools
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Self
 
@@ -63,6 +64,9 @@ class Settings:
     #: After so many seconds of checking no further case is begun, and the summary says how many were left out; None:
     #: every case is checked. For interpreters, which take seconds for what a device does in microseconds.
     check_seconds: float | None = None
+    #: A further configuration of a kernel that has passed every case is checked on so many, drawn for it, and on the
+    #: others only if it is faster than the anchor; 0: always on all. Where compiling takes the time, on real devices.
+    brief_cases: int = 3
 
 
 class Evaluator:
@@ -107,6 +111,9 @@ class Evaluator:
         self._anchored: OrderedDict[str, dict[str, Contestant]] = OrderedDict()
         #: The worker process in which the last candidate ran.
         self._used = -1
+        self._secret = secret
+        #: Kernels that passed every case in some configuration, by digest.
+        self._passed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -128,12 +135,58 @@ class Evaluator:
 
     def _plans(self, kernel: Kernel, configuration: Configuration) -> list[LaunchPlan]:
         """What is compiled to time and check a kernel; nothing of what the gate refuses."""
-        cases = [] if self.device.realm is Realm.INTERPRETED else [case.workload for case in self.book.checks()]
+        first = [] if self.device.realm is Realm.INTERPRETED else self.cases(kernel, configuration)[0]
+        return self._admitted(kernel, configuration, [*self.workloads, *(case.workload for case in first)])
+
+    def _admitted(
+        self, kernel: Kernel, configuration: Configuration, workloads: Iterable[Workload]
+    ) -> list[LaunchPlan]:
         plans = []
-        for workload in (*self.workloads, *cases):
+        for workload in workloads:
             with contextlib.suppress(CandidateError):
                 plans.append(self.gate.plan(kernel, configuration, workload))
         return plans
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether further configurations of a kernel that is known to be right are checked on few cases at first."""
+        compiles = self.compilers is not None and self.device.realm is Realm.HARDWARE
+        return compiles and self.settings.brief_cases > 0
+
+    def cases(self, kernel: Kernel, configuration: Configuration) -> tuple[list[PreparedCase], list[PreparedCase]]:
+        """What a configuration is checked on before it is timed, and what it is checked on if it turns out faster.
+
+        The second part is empty unless the kernel has passed every case in another configuration.
+        """
+        known = list(self.book.checks())
+        if not self.is_brief or kernel.digest not in self._passed:
+            return known, []
+        draw = random.Random(f"{self._secret} {kernel.digest} {configuration_label(configuration)}")
+        served = (case for case in draw.sample(known, len(known)) if self._serves(kernel, configuration, case))
+        first = list(itertools.islice(served, self.settings.brief_cases))
+        if len(first) < self.settings.brief_cases:
+            return known, []
+        return first, [case for case in known if case not in first]
+
+    def prefetch_cases(self, kernel: Kernel, configuration: Configuration, cases: Iterable[PreparedCase]) -> None:
+        """Begin to compile what these cases need."""
+        self.runner.prefetch(self._admitted(kernel, configuration, [case.workload for case in cases]))
+
+    def _serves(self, kernel: Kernel, configuration: Configuration, case: PreparedCase) -> bool:
+        try:
+            self.gate.plan(kernel, configuration, case.workload)
+        except ConstraintViolated:
+            return False
+        return True
+
+    def note_passed(self, kernel: Kernel) -> None:
+        """Remember that a kernel has passed every case."""
+        self._passed.add(kernel.digest)
+
+    def check(self, kernel: Kernel, configuration: Configuration) -> None:
+        """Check a configuration on every case. Raises the `CandidateError` that it fails with."""
+        with self.alone():
+            _Evaluation(self, kernel, dict(configuration), None, None).check_everything()
 
     def warm_up(self) -> None:
         """Start the worker and compute the oracle before the first candidate, so that neither counts as its time."""
@@ -236,6 +289,8 @@ class _Evaluation:
         self.profile: dict[str, Any] = {}
         self.plans: dict[str, LaunchPlan] = {}
         self.artifact: Artifact | None = None
+        #: Cases that it is checked on if it turns out faster.
+        self.left: list[PreparedCase] = []
 
     def run(self) -> Evaluation:
         try:
@@ -255,6 +310,9 @@ class _Evaluation:
             yield Stage.CHECK, self._check
         if self.owner.device.realm.has_clock:
             yield Stage.SCREEN, self._screen
+        if self.left and self._promising():
+            yield Stage.CHECK, self._check_rest
+            self.stage = Stage.SCREEN  # the last rung of the ladder is what the evaluation has reached
 
     @contextmanager
     def _within(self, stage: Stage) -> Iterator[None]:
@@ -263,7 +321,7 @@ class _Evaluation:
         try:
             yield
         finally:
-            self.spent[stage] = time.perf_counter() - begin
+            self.spent[stage] = self.spent.get(stage, 0.0) + time.perf_counter() - begin
 
     def _result(self, outcome: Outcome, message: str, details: Mapping[str, Any]) -> Evaluation:
         return Evaluation(
@@ -292,21 +350,53 @@ class _Evaluation:
             self.artifact = self.owner.runner.compile(plan)
 
     def _check(self) -> None:
-        cases = self.owner.book.checks()
-        self.checks = CheckSummary(planned=len(cases))
+        cases, self.left = self.owner.cases(self.kernel, self.configuration)
+        self.checks = CheckSummary(planned=len(cases) + len(self.left))
+        if self._check_cases(cases):
+            self.checks = evolve(self.checks, skipped=len(self.left))
+            if self.checks.passed < FEWEST_SERVED and not self.left:
+                self._check_served_sizes()
+            if not self.left:
+                self.owner.note_passed(self.kernel)
+
+    def _check_cases(self, cases: Sequence[PreparedCase]) -> bool:
+        """Check these; False where there was no time for all of them."""
         limit = self.owner.settings.check_seconds
         begin = time.monotonic()
         for index, case in enumerate(cases):
             if limit is not None and time.monotonic() - begin > limit and self.checks.passed:
                 self.checks = evolve(self.checks, skipped=len(cases) - index)
-                return
+                return False
             try:
                 plan = self.owner.gate.plan(self.kernel, self.configuration, case.workload)
             except ConstraintViolated:  # a specialised kernel: it says itself that it does not serve this size
                 self.checks = evolve(self.checks, unserved=self.checks.unserved + 1)
                 continue
             self._check_case(plan, case, repeat=self._repeats(index, case))
-        if self.checks.passed < FEWEST_SERVED and not self.checks.skipped:
+        return True
+
+    def _promising(self) -> bool:
+        """Whether this may become what others are measured against, or what a run ends with."""
+        return self.anchor is None or self.fitness > self.anchor.fitness
+
+    def _check_rest(self) -> None:
+        """The cases that were left out until it was known to be worth them."""
+        self.checks = evolve(self.checks, skipped=0)
+        self.owner.prefetch_cases(self.kernel, self.configuration, self.left)
+        try:
+            self._check_cases(self.left)
+            if self.checks.passed < FEWEST_SERVED:
+                self._check_served_sizes()
+        except CandidateError:
+            self.timings, self.profile = (), {}  # no time of a wrong kernel is kept
+            raise
+
+    def check_everything(self) -> None:
+        """Every case, whatever is known of the kernel. Raises what it fails with."""
+        self._gate()
+        self.owner.prefetch_cases(self.kernel, self.configuration, self.owner.book.checks())
+        self._check_cases(self.owner.book.checks())
+        if self.checks.passed < FEWEST_SERVED:
             self._check_served_sizes()
 
     def _check_case(self, plan: LaunchPlan, case: PreparedCase, *, repeat: bool) -> None:
