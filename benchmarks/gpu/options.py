@@ -23,8 +23,10 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True)
     common = _common()
-    environment = commands.add_parser("environment", parents=[common], help="the machine and its two ceilings")
-    environment.add_argument("--copy-bytes", type=int, default=1 << 30, help="read by the copy, and written as well")
+    environment = commands.add_parser("environment", parents=[common], help="the machine and its ceilings")
+    environment.add_argument(
+        "--copy-bytes", type=int, nargs="+", default=[1 << 30, 64 << 20], help="read by each copy, and written as well"
+    )
     environment.add_argument("--matrix", type=int, default=8192, help="rows of the square product")
     environment.add_argument("--matrix-dtype", default="bfloat16")
     ring = _ring()

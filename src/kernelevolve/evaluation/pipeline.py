@@ -66,7 +66,7 @@ class Settings:
     check_seconds: float | None = None
     #: A further configuration of a kernel that has passed every case is checked on so many, drawn for it, and on the
     #: others only if it is faster than the anchor; 0: always on all. Where compiling takes the time, on real devices.
-    brief_cases: int = 3
+    brief_cases: int = 2
 
 
 class Evaluator:
