@@ -13,6 +13,7 @@ from kernelevolve import registry
 from kernelevolve.accelerator import Device, Realm, Target
 from kernelevolve.api import finishing, verbs
 from kernelevolve.api.devices import changed_software
+from kernelevolve.api.records import RunResult
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.confirm import Confirmation, SideError
 from kernelevolve.evaluation.pipeline import Evaluator
@@ -23,6 +24,19 @@ from kernelevolve.outcome import Outcome, WrongResult
 from kernelevolve.store import Store
 from kernelevolve.testing import samples
 from kernelevolve.testing.proposer import SampleProposer
+
+
+def short_run(folder: Path) -> RunResult:
+    """A dozen evaluations on the reference accelerator, the same ones each time."""
+    with Store.open(f"sqlite:///{folder}/store.db") as store:
+        return kernelevolve.evolve(
+            samples.problem(),
+            "reference",
+            store=store,
+            budget=Budget(evaluations=12),
+            seed=3,
+            proposer=SampleProposer(),
+        )
 
 
 def failing(side: str) -> Any:
@@ -58,15 +72,7 @@ def test_a_winner_that_fails_beside_pytorch_leaves_the_run_to_the_next(
         return confirmations
 
     monkeypatch.setattr(finishing, "beside_torch", beside)
-    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
-        result = kernelevolve.evolve(
-            samples.problem(),
-            "reference",
-            store=store,
-            budget=Budget(evaluations=12),
-            seed=3,
-            proposer=SampleProposer(),
-        )
+    result = short_run(tmp_path)
     (first, second) = asked
     assert first[0] == second[0] == "seed"
     assert first[1] not in second
@@ -87,15 +93,7 @@ def test_a_finalist_that_was_checked_on_few_cases_is_checked_on_all(
     monkeypatch.setattr(Evaluator, "is_brief", True)
     monkeypatch.setattr(Evaluator, "cases", lambda self, *_: (list(self.book.checks()), []))
     monkeypatch.setattr(Evaluator, "check", check)
-    with Store.open(f"sqlite:///{tmp_path}/store.db") as store:
-        result = kernelevolve.evolve(
-            samples.problem(),
-            "reference",
-            store=store,
-            budget=Budget(evaluations=12),
-            seed=3,
-            proposer=SampleProposer(),
-        )
+    result = short_run(tmp_path)
     assert len(checked) > 2
     assert result.kernel.digest != checked[1]
 

@@ -44,9 +44,12 @@ class Compilers:
         self._lock = threading.Lock()
         self._pending: dict[str, Future[Artifact]] = {}
 
-    def compile(self, plan: LaunchPlan, target: Target) -> Artifact:
-        """The artifact, from the cache or once it is compiled. Raises what the compile failed with."""
-        return self._ask(plan, target).result()
+    def compile(self, plan: LaunchPlan, target: Target, digest: str | None = None) -> Artifact:
+        """The artifact, from the cache or once it is compiled; `digest` is its key there, where that is known already.
+
+        Raises what the compile failed with.
+        """
+        return self._ask(plan, target, digest).result()
 
     def prefetch(self, plans: Iterable[LaunchPlan], target: Target) -> None:
         """Begin to compile these; `compile` finds them finished or under way. Failures wait for whoever asks."""
@@ -62,8 +65,8 @@ class Compilers:
         for worker in self._workers:
             worker.stop()
 
-    def _ask(self, plan: LaunchPlan, target: Target) -> Future[Artifact]:
-        digest = compile_digest(self._made, plan, target)
+    def _ask(self, plan: LaunchPlan, target: Target, digest: str | None = None) -> Future[Artifact]:
+        digest = digest or compile_digest(self._made, plan, target)
         with self._lock:
             known = self._cache.get(digest)
             if known is not None:

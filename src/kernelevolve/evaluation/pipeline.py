@@ -112,8 +112,8 @@ class Evaluator:
         #: The worker process in which the last candidate ran.
         self._used = -1
         self._secret = secret
-        #: Kernels that passed every case in some configuration, by digest.
-        self._passed: set[str] = set()
+        #: Of kernels, by digest, the configurations that passed every case.
+        self._passed: dict[str, set[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -179,14 +179,21 @@ class Evaluator:
             return False
         return True
 
-    def note_passed(self, kernel: Kernel) -> None:
-        """Remember that a kernel has passed every case."""
-        self._passed.add(kernel.digest)
+    def note_passed(self, kernel: Kernel, configuration: Configuration) -> None:
+        """Remember that a configuration has passed every case."""
+        self._passed.setdefault(kernel.digest, set()).add(configuration_label(configuration))
 
     def check(self, kernel: Kernel, configuration: Configuration) -> None:
-        """Check a configuration on every case. Raises the `CandidateError` that it fails with."""
+        """Check a configuration on every case, in a fresh process, unless it has passed them all here already.
+
+        Raises the `CandidateError` that it fails with.
+        """
+        if configuration_label(configuration) in self._passed.get(kernel.digest, ()):
+            return
+        self.worker.stop()  # what ran in it may have left something behind
         with self.alone():
             _Evaluation(self, kernel, dict(configuration), None, None).check_everything()
+        self._used = self.worker.generation
 
     def warm_up(self) -> None:
         """Start the worker and compute the oracle before the first candidate, so that neither counts as its time."""
@@ -354,10 +361,8 @@ class _Evaluation:
         self.checks = CheckSummary(planned=len(cases) + len(self.left))
         if self._check_cases(cases):
             self.checks = evolve(self.checks, skipped=len(self.left))
-            if self.checks.passed < FEWEST_SERVED and not self.left:
-                self._check_served_sizes()
             if not self.left:
-                self.owner.note_passed(self.kernel)
+                self._pass()
 
     def _check_cases(self, cases: Sequence[PreparedCase]) -> bool:
         """Check these; False where there was no time for all of them."""
@@ -382,11 +387,8 @@ class _Evaluation:
     def _check_rest(self) -> None:
         """The cases that were left out until it was known to be worth them."""
         self.checks = evolve(self.checks, skipped=0)
-        self.owner.prefetch_cases(self.kernel, self.configuration, self.left)
         try:
-            self._check_cases(self.left)
-            if self.checks.passed < FEWEST_SERVED:
-                self._check_served_sizes()
+            self._check_all(self.left)
         except CandidateError:
             self.timings, self.profile = (), {}  # no time of a wrong kernel is kept
             raise
@@ -394,10 +396,19 @@ class _Evaluation:
     def check_everything(self) -> None:
         """Every case, whatever is known of the kernel. Raises what it fails with."""
         self._gate()
-        self.owner.prefetch_cases(self.kernel, self.configuration, self.owner.book.checks())
-        self._check_cases(self.owner.book.checks())
+        self._check_all(self.owner.book.checks())
+
+    def _check_all(self, cases: Sequence[PreparedCase]) -> None:
+        """The last of all cases, which are being compiled meanwhile."""
+        self.owner.prefetch_cases(self.kernel, self.configuration, cases)
+        if self._check_cases(cases):
+            self._pass()
+
+    def _pass(self) -> None:
+        """Every case is passed or not served."""
         if self.checks.passed < FEWEST_SERVED:
             self._check_served_sizes()
+        self.owner.note_passed(self.kernel, self.configuration)
 
     def _check_case(self, plan: LaunchPlan, case: PreparedCase, *, repeat: bool) -> None:
         same = check_case(self.owner.runner, plan, case, repeat=repeat)

@@ -52,8 +52,8 @@ class Timing:
 
 @frozen
 class CheckSummary:
-    """What was checked: cases run, cases the kernel does not serve, cases that there was no time for, and whether
-    repeated runs gave the same bytes.
+    """What was checked: cases run, cases the kernel does not serve, cases left out (for lack of time, or since the
+    configuration is not faster than what it was measured against), and whether repeated runs gave the same bytes.
     """
 
     passed: int = 0

@@ -117,7 +117,7 @@ class Runner:
     def _compiled(self, plan: LaunchPlan) -> tuple[str, Artifact]:
         digest = compile_digest(self.worker.accelerator, plan, self.target)
         if self.compilers is not None:
-            known: Artifact | CandidateError | None = self.compilers.compile(plan, self.target)
+            known: Artifact | CandidateError | None = self.compilers.compile(plan, self.target, digest)
         else:
             known = self.cache.get(digest)
         if isinstance(known, CandidateError):

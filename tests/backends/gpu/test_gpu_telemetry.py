@@ -138,7 +138,9 @@ def test_a_session_tells_what_holds_the_clocks_back(nvml: SimpleNamespace, opene
     nvml.nvmlDeviceGetPowerUsage = lambda device: (
         busy.append(any(stream.queue for stream in driver.live["stream"])) or asked(device)
     )
-    told = session.profile(running(session))
+    call = running(session)
+    session.time(call)
+    told = session.profile(call)
     assert busy == [True]  # asked while the kernel runs
     assert told["telemetry"]["power_watts"] == 312.5
     assert told["bottleneck"] == "the device holds its clocks back: power cap, hardware thermal slowdown"

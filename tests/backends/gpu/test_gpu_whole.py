@@ -62,6 +62,11 @@ def test_a_further_configuration_is_checked_on_everything_once_it_is_faster(eval
     slower = evaluator.evaluate(seed, seed.configuration({"num_warps": 8}), anchor)
     assert slower.outcome is Outcome.CORRECT, slower.message
     assert (slower.checks.passed, slower.checks.skipped) == (brief, first.checks.planned - brief)
+    process = evaluator.worker.generation
+    evaluator.check(seed, seed.default)  # has passed them all
+    assert evaluator.worker.generation == process
+    evaluator.check(seed, seed.configuration({"num_warps": 8}))  # has not, until now
+    assert evaluator.worker.generation == process + 1
     faster = evaluator.evaluate(seed, seed.configuration({"num_warps": 2}), anchor)
     assert faster.outcome is Outcome.CORRECT, faster.message
     assert (faster.checks.passed, faster.checks.skipped, faster.stage) == (first.checks.planned, 0, Stage.SCREEN)

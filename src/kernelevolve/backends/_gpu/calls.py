@@ -71,6 +71,8 @@ class GpuCall:
     owned: Owned = field(factory=Owned)
     #: It has run: code is loaded, local memory is there, nothing waits for the device any more while it is enqueued.
     warm: bool = False
+    #: What one run took when it was timed last; 0: it never was.
+    seconds: float = 0.0
     #: A gate gave up on it: the driver waits for the device while it is enqueued.
     stalls: bool = False
     #: Graphs to play in turn, by number of runs; None where the driver cannot capture these launches.

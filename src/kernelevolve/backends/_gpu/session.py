@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["GpuSession"]
 
-import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -240,18 +239,16 @@ class GpuSession:
             reading = self._stopwatch.measure(work, gated=gated)
         call.warm = True
         call.stalls = call.stalls or not reading.held
-        return _sample(reading, launches)
+        sample = _sample(reading, launches)
+        call.seconds = sample.seconds
+        return sample
 
     def profile(self, call: Any) -> Mapping[str, Any]:
         """Under ``telemetry`` the clocks, the power and what limits them while the call runs again and again; nothing
         where no management library is installed.
         """
         with self._doing(f"running {call.label}"):
-            begin = time.perf_counter()
-            call.run()
-            self._driver.synchronize(self._stream)
-            once = time.perf_counter() - begin
-            for _ in range(min(_MAX_BUSY, round(_BUSY / once))):
+            for _ in range(_runs_within(_BUSY, call.seconds)):
                 call.run()
             found = snapshot(self._driver.platform, self.device.description.get("pci", ""))
             self._driver.synchronize(self._stream)
@@ -276,6 +273,11 @@ class GpuSession:
             self._flushes += 1
             word = self._flushes * _PATTERN_STEP & 0xFFFFFFFF
             driver.set32(self._flush_buffer, word, nbytes // 4, self._stream)
+
+
+def _runs_within(seconds: float, once: float) -> int:
+    """How often a call that takes `once` fits; at least once, also where nobody knows."""
+    return max(1, min(_MAX_BUSY, round(seconds / once))) if once > 0 else 1
 
 
 def _sample(reading: Reading, launches: int) -> Sample:
