@@ -41,9 +41,15 @@ def build(table, leaves, eights, sixties, hundreds, top, size, SHIFT: tl.constex
     slot = program * 1024 + tl.arange(0, 1024)
     tl.store(leaves + SHIFT + slot, tl.load(table + tl.minimum(slot, size - 1)), mask=slot < tl.cdiv(size, 8) * 8)
     slot = program * 128 + tl.arange(0, 128)
-    tl.store(eights + SHIFT + slot, tl.load(table + tl.minimum(slot * 8 + 7, size - 1)), mask=slot < tl.cdiv(size, 64) * 8)
+    tl.store(
+        eights + SHIFT + slot, tl.load(table + tl.minimum(slot * 8 + 7, size - 1)), mask=slot < tl.cdiv(size, 64) * 8
+    )
     slot = program * 16 + tl.arange(0, 16)
-    tl.store(sixties + SHIFT + slot, tl.load(table + tl.minimum(slot * 64 + 63, size - 1)), mask=slot < tl.cdiv(size, 512) * 8)
+    tl.store(
+        sixties + SHIFT + slot,
+        tl.load(table + tl.minimum(slot * 64 + 63, size - 1)),
+        mask=slot < tl.cdiv(size, 512) * 8,
+    )
     if program == 0:
         slot = tl.arange(0, 128)
         tl.store(hundreds + SHIFT + slot, tl.load(table + tl.minimum(slot * 512 + 511, size - 1)))
@@ -74,8 +80,9 @@ def finish(line, value, first):
 
 
 @triton.jit
-def map_id(values, table, leaves, eights, sixties, hundreds, top, index, count, size, BLOCK: tl.constexpr,
-           SHIFT: tl.constexpr):
+def map_id(
+    values, table, leaves, eights, sixties, hundreds, top, index, count, size, BLOCK: tl.constexpr, SHIFT: tl.constexpr
+):
     head = tl.load(top + tl.arange(0, 16))
     last = tl.load(table + size - 1)
     hop = tl.num_programs(0) * (2 * BLOCK)

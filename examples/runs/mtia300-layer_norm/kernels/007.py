@@ -40,6 +40,9 @@ def layer_norm_tiles(x, weight, bias, y, rows, cols, eps, ROWS: tl.constexpr, WI
         square = tl.sum(deviation * deviation, axis=1) * part + eps
         factor = libdevice.exp(libdevice.log(square) * -0.5)
         factor = factor * (1.5 - 0.5 * square * factor * factor)
-        tl.store(y + row[:, None] * cols + lanes[None, :],
-                 deviation * factor[:, None] * scale[None, :] + shift[None, :], mask=inside)
+        tl.store(
+            y + row[:, None] * cols + lanes[None, :],
+            deviation * factor[:, None] * scale[None, :] + shift[None, :],
+            mask=inside,
+        )
         value = coming

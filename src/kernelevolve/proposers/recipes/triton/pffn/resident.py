@@ -147,4 +147,6 @@ def feed_forward(
         col = along * 64 + lanes
         place = (sample * TOKENS + token[:, None]) * WIDTH + col[None, :]
         inside = (token[:, None] < TOKENS) & (col[None, :] < WIDTH)
-        tl.store(y + place, (result[along] / root[:, None] * last_gain[along][None, :]).to(y.dtype.element_ty), mask=inside)
+        tl.store(
+            y + place, (result[along] / root[:, None] * last_gain[along][None, :]).to(y.dtype.element_ty), mask=inside
+        )
