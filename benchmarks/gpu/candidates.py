@@ -6,6 +6,7 @@ __all__ = ["run"]
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
@@ -32,7 +33,8 @@ def run(call: Call) -> str:
     """Rank the kernels of ``options.folder`` for each problem that it has some for."""
     for reference, problem in call.problems():
         for subject in call.subjects:
-            written = list(kernels.hand_written(call.options.folder, problem.name, subject.made))
+            found = kernels.hand_written(call.options.folder, problem.name, subject.made)
+            written = [one for one in found if not call.options.names or Path(one.origin).stem in call.options.names]
             if not written:
                 continue
             workloads = timed_workloads(problem, [subject], call.options.workloads, every=call.options.every_workload)

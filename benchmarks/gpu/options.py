@@ -85,6 +85,7 @@ def _evolve(command: argparse.ArgumentParser) -> None:
 
 def _candidates(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, help="<problem>/… or <problem>.<suffix>, <problem>__….<suffix>")
+    command.add_argument("--names", nargs="*", metavar="NAME", help="only files with these names (default: all)")
     command.add_argument("--tune", type=int, default=0, help="configurations of each kernel beside its default")
     command.add_argument("--keep", action="store_true", help="keep the best as the best that is known (--kernels)")
 

@@ -69,6 +69,19 @@ def test_several_compile_at_once_and_the_same_one_only_once(compilers: Callable[
     assert by[1] != by[2]
 
 
+def test_what_is_waited_for_comes_before_what_is_meant_for_later(compilers: Callable[..., Compilers]) -> None:
+    one = compilers("slow-compiler:0.4", count=1)
+    tuned = parse_kernel(samples.TUNED)
+    one.compile(plan(parse_kernel(samples.GOOD)), target())  # the process takes its time to start
+    later = [plan(tuned, LANES=lanes, DEPTH=depth) for lanes in (1, 2, 4) for depth in (1, 2)]
+    one.prefetch(later, target())
+    begin = time.monotonic()
+    one.prefetch(later[-2:], target(), soon=True)
+    one.compile(later[-1], target())
+    assert time.monotonic() - begin < 0.4 * 4  # of six, the one under way, and two
+    assert [one.compile(each, target()).stages for each in later]
+
+
 def test_a_failure_is_raised_when_asked_for_and_remembered(compilers: Callable[..., Compilers]) -> None:
     one = compilers()
     bad = plan(parse_kernel(samples.FAILING[Outcome.COMPILE_ERROR]))

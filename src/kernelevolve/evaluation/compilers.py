@@ -43,38 +43,63 @@ class Compilers:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="compile")
         self._lock = threading.Lock()
         self._pending: dict[str, Future[Artifact]] = {}
+        # What no process has begun with, in the order in which it was asked for: what somebody waits for, and the rest.
+        self._soon: dict[str, tuple[LaunchPlan, Target]] = {}
+        self._later: dict[str, tuple[LaunchPlan, Target]] = {}
 
     def compile(self, plan: LaunchPlan, target: Target, digest: str | None = None) -> Artifact:
         """The artifact, from the cache or once it is compiled; `digest` is its key there, where that is known already.
 
         Raises what the compile failed with.
         """
-        return self._ask(plan, target, digest).result()
+        return self._ask(plan, target, digest, soon=True).result()
 
-    def prefetch(self, plans: Iterable[LaunchPlan], target: Target) -> None:
-        """Begin to compile these; `compile` finds them finished or under way. Failures wait for whoever asks."""
+    def prefetch(self, plans: Iterable[LaunchPlan], target: Target, *, soon: bool = False) -> None:
+        """Begin to compile these; `compile` finds them finished or under way. Failures wait for whoever asks.
+
+        `soon`: before everything that was asked for ahead of its time.
+        """
         for plan in plans:
-            self._ask(plan, target)
+            self._ask(plan, target, soon=soon)
 
     def stop(self) -> None:
         """Kill every process. What was under way is lost."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            for digest in (*self._soon, *self._later):
+                self._pending[digest].cancel()
         for worker in self._workers:
             worker.kill()
         self._threads.shutdown(wait=True)
         for worker in self._workers:
             worker.stop()
 
-    def _ask(self, plan: LaunchPlan, target: Target, digest: str | None = None) -> Future[Artifact]:
+    def _ask(self, plan: LaunchPlan, target: Target, digest: str | None = None, *, soon: bool) -> Future[Artifact]:
         digest = digest or compile_digest(self._made, plan, target)
         with self._lock:
             known = self._cache.get(digest)
             if known is not None:
                 return _settled(known)
             if digest not in self._pending:
-                future = self._threads.submit(self._compile, digest, plan, target)
-                self._pending[digest] = future
+                self._pending[digest] = Future()
+                self._later[digest] = plan, target
+                self._threads.submit(self._next)
+            if soon and digest in self._later:
+                self._soon[digest] = self._later.pop(digest)
             return self._pending[digest]
+
+    def _next(self) -> None:
+        """Compile the first of what is waited for, or else of the rest; every call finds one."""
+        with self._lock:
+            waiting = self._soon or self._later
+            digest = next(iter(waiting))
+            plan, target = waiting.pop(digest)
+            future = self._pending[digest]
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(self._compile(digest, plan, target))
+        except BaseException as error:  # raised where the result is asked for
+            future.set_exception(error)
 
     def _compile(self, digest: str, plan: LaunchPlan, target: Target) -> Artifact:
         worker = self._idle.get()

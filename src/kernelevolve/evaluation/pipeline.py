@@ -123,15 +123,16 @@ class Evaluator:
         if self.compilers is not None:
             self.compilers.stop()
 
-    def prefetch(self, kernel: Kernel, configurations: Sequence[Configuration]) -> None:
+    def prefetch(self, kernel: Kernel, configurations: Sequence[Configuration], *, soon: bool = False) -> None:
         """Begin to compile these configurations beside whatever runs, for all that their evaluation will need.
 
-        Does nothing where the accelerator compiles on the device. What fails here fails again when it is evaluated.
+        `soon`: before what was asked for earlier without it. Does nothing where the accelerator compiles on the device.
+        What fails here fails again when it is evaluated.
         """
         if self.compilers is None:
             return
         for configuration in configurations:
-            self.runner.prefetch(self._plans(kernel, configuration))
+            self.runner.prefetch(self._plans(kernel, configuration), soon=soon)
 
     def _plans(self, kernel: Kernel, configuration: Configuration) -> list[LaunchPlan]:
         """What is compiled to time and check a kernel; nothing of what the gate refuses."""
@@ -169,8 +170,8 @@ class Evaluator:
         return first, [case for case in known if case not in first]
 
     def prefetch_cases(self, kernel: Kernel, configuration: Configuration, cases: Iterable[PreparedCase]) -> None:
-        """Begin to compile what these cases need."""
-        self.runner.prefetch(self._admitted(kernel, configuration, [case.workload for case in cases]))
+        """Begin to compile what these cases need, before what is meant for other kernels."""
+        self.runner.prefetch(self._admitted(kernel, configuration, [case.workload for case in cases]), soon=True)
 
     def _serves(self, kernel: Kernel, configuration: Configuration, case: PreparedCase) -> bool:
         try:
@@ -352,7 +353,7 @@ class _Evaluation:
             self.plans[workload.label] = self.owner.gate.plan(self.kernel, self.configuration, workload)
 
     def _compile(self) -> None:
-        self.owner.prefetch(self.kernel, [self.configuration])
+        self.owner.prefetch(self.kernel, [self.configuration], soon=True)
         for plan in self.plans.values():
             self.artifact = self.owner.runner.compile(plan)
 

@@ -87,10 +87,13 @@ class Runner:
             return self.compilers.compile(plan, self.target)
         return self.program(plan)[1]
 
-    def prefetch(self, plans: Iterable[LaunchPlan]) -> None:
-        """Let the compilers begin with these, where there are any; what runs on the device is not disturbed."""
+    def prefetch(self, plans: Iterable[LaunchPlan], *, soon: bool = False) -> None:
+        """Let the compilers begin with these, where there are any; what runs on the device is not disturbed.
+
+        `soon`: before what is meant for later.
+        """
         if self.compilers is not None:
-            self.compilers.prefetch(plans, self.target)
+            self.compilers.prefetch(plans, self.target, soon=soon)
 
     def program(self, plan: LaunchPlan) -> tuple[str, Artifact]:
         """Have the plan's program in the worker; the worker's name of it, and the artifact. Raises as `compile`."""

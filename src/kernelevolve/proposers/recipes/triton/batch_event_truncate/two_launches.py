@@ -1,4 +1,4 @@
-#: note sums of chunks of rows first; then each program adds up what is before its rows and copies them; any number of rows
+#: note sums of chunks of rows first; then each program adds up what is before its rows and copies them
 #: rank 10
 # /// kernel
 # language = "triton"
