@@ -83,7 +83,7 @@ def anchor_of(kernel: Kernel, found: Evaluation) -> Anchor | None:
     if found.outcome is not Outcome.CORRECT:
         return None
     seconds = {timing.workload: timing.seconds for timing in found.timings}
-    return Anchor(kernel, found.configuration, 1.0, seconds, found.timings[0].source)
+    return Anchor(kernel, found.configuration, found.fitness, seconds, found.timings[0].source)
 
 
 def median_seconds(found: Evaluation) -> float:

@@ -29,6 +29,7 @@ from kernelevolve import registry
 from kernelevolve.errors import KernelEvolveError
 from kernelevolve.evaluation.pipeline import Anchor, Evaluator
 from kernelevolve.evolution.kernels import validity
+from kernelevolve.evolution.recording import becomes_anchor
 from kernelevolve.kernel import Configuration, Kernel
 from kernelevolve.outcome import Outcome
 from kernelevolve.problem import Problem, Workload
@@ -120,7 +121,7 @@ class _Throughput:
         """Every configuration but the default once, up to the count asked for; each is compiled for the first time.
 
         The default comes before, untimed, as in a search: a kernel that is known to be right is checked on fewer cases
-        in further configurations, until one is faster.
+        in further configurations, until one is faster, which the later ones are paired with.
         """
         valid = validity(self.problem, (self.workload,), self.subject.device.facts)
         fresh = renamed(kernel, "tuned")
@@ -128,7 +129,7 @@ class _Throughput:
         chosen = others[: self.call.options.count] or [fresh.default]
         if others:
             self._anchor(warm, fresh)
-        return self._evaluate(warm, [(fresh, one) for one in chosen], anchor, ahead=_AHEAD)
+        return self._evaluate(warm, [(fresh, one) for one in chosen], anchor, ahead=_AHEAD, moves=True)
 
     def _new_kernels(
         self, warm: Evaluator, kernel: Kernel, anchor: Anchor, count: int, *, ahead: int
@@ -137,9 +138,18 @@ class _Throughput:
         return self._evaluate(warm, [(one, one.default) for one in variants], anchor, ahead=ahead)
 
     def _evaluate(
-        self, warm: Evaluator, todo: list[tuple[Kernel, Configuration]], anchor: Anchor, *, ahead: int
+        self,
+        warm: Evaluator,
+        todo: list[tuple[Kernel, Configuration]],
+        anchor: Anchor,
+        *,
+        ahead: int,
+        moves: bool = False,
     ) -> dict[str, Any]:
-        """Evaluate one after the other, at most `ahead` being compiled meanwhile, until the part's time is over."""
+        """Evaluate one after the other, at most `ahead` being compiled meanwhile, until the part's time is over.
+
+        `moves`: what beats the anchor is the next one's, as in a search.
+        """
         each, outcomes = list[float](), list[str]()
         begin = time.perf_counter()
         for kernel, configuration in todo[:ahead]:
@@ -150,7 +160,10 @@ class _Throughput:
             for later, values in todo[index + ahead : index + ahead + 1] if ahead else ():
                 warm.prefetch(later, [values])
             start = time.perf_counter()
-            outcomes.append(str(warm.evaluate(kernel, configuration, anchor).outcome))
+            found = warm.evaluate(kernel, configuration, anchor)
+            outcomes.append(str(found.outcome))
+            if moves and becomes_anchor(found, anchor):
+                anchor = anchor_of(kernel, found) or anchor
             each.append(time.perf_counter() - start)
         wall = time.perf_counter() - begin
         counted = {name: outcomes.count(name) for name in sorted(set(outcomes))}

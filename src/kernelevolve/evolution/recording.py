@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["anchor_of", "evaluation_record", "median", "proposed"]
+__all__ = ["anchor_of", "becomes_anchor", "evaluation_record", "median", "proposed"]
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ def evaluation_record(
         timing.workload: WorkloadTimes(timing.samples, timing.source, "paired" if timing.paired else "screen")
         for timing in measured.timings
     }
-    sets_record = _becomes_anchor(measured, anchor)
+    sets_record = becomes_anchor(measured, anchor)
     profile = {
         **unstructure(measured.profile),
         "resources": unstructure(measured.resources),
@@ -104,8 +104,11 @@ def median(values: Sequence[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else math.fsum(ordered[middle - 1 : middle + 1]) / 2
 
 
-def _becomes_anchor(measured: Measured, anchor: Anchor | None) -> bool:
-    """The first right one; then whatever beats the anchor in every paired interval, not by a lucky sample."""
+def becomes_anchor(measured: Measured, anchor: Anchor | None) -> bool:
+    """Whether later candidates are paired with it.
+
+    The first right one; then whatever beats the anchor in every paired interval, not by a lucky sample.
+    """
     if measured.outcome is not Outcome.CORRECT:
         return False
     if anchor is None:

@@ -1,5 +1,5 @@
 #: note FlashAttention-2, a program per multiprocessor: a warp group fetches, two compute; only the diagonal is masked
-#: rank 5
+#: rank 16
 #: targets cuda:sm_90
 # /// kernel
 # language = "triton"

@@ -1,5 +1,5 @@
 #: note FlashAttention-2, a program per block of queries: a warp group fetches, two compute; only the diagonal is masked
-#: rank 6
+#: rank 17
 #: targets cuda:sm_90
 # /// kernel
 # language = "triton"
