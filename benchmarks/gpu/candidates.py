@@ -22,6 +22,7 @@ from kernelevolve.evaluation.confirm import Side, SideError
 from kernelevolve.evaluation.pipeline import Evaluator
 from kernelevolve.evaluation.torch_process import implementation_names
 from kernelevolve.evaluation.versus import versus
+from kernelevolve.kernel import read_kernel
 from kernelevolve.outcome import CandidateError
 from kernelevolve.problem import Problem, Workload
 
@@ -69,13 +70,16 @@ class _Ranking:
             judged = judge(judging, self.written, tune=options.tune)
             right = [one for one in judged if math.isfinite(one.seconds)]
             ring = self._ring(judging, right[:_FINALISTS]) if right else {}
+        kept: dict[str, Any] = {}
         if right and options.keep:
             best = right[0]
             chosen = best.evaluation.configuration
-            kernels.save(
+            path = kernels.save(
                 options.kernels, self.subject.name, self.problem.name, self.workload, best.found.kernel, chosen
             )
-        return {"ranked": [one.record for one in judged], **ring}
+            # Another default makes another digest, by which the kernel is known from then on.
+            kept = {"kept": {"origin": best.found.origin, "digest": read_kernel(path).digest}}
+        return {"ranked": [one.record for one in judged], **kept, **ring}
 
     def _ring(self, judging: Evaluator, finalists: Sequence[Judged]) -> dict[str, Any]:
         sides = [Side(one.found.origin, one.found.kernel, one.evaluation.configuration) for one in finalists]

@@ -204,7 +204,8 @@ def _origin(figures: Figures, evaluated: Record) -> str:
         if one.get("digest") == evaluated["digest"]:
             return f"evolved from {one['start']}"
     for record in figures.of_kind("candidates"):
-        for one in record.get("ranked", ()):
+        kept = [record["kept"]] if "kept" in record else []
+        for one in [*kept, *record.get("ranked", ())]:
             if one["digest"] == evaluated["digest"]:
                 return f"hand-written ({one['origin']})"
     return f"{evaluated['origin']}, no record of how it was made"
