@@ -143,6 +143,16 @@ def test_the_mean_is_geometric_over_every_problem_of_the_suite() -> None:
     assert Figures(_document(_table(), slow, other_size)).measured(target).value == pytest.approx(1.0)
 
 
+def test_the_mean_as_written_leaves_out_formulas_that_a_person_rewrote_for_pytorch() -> None:
+    target = Target("suite", Metric.MEAN_AS_WRITTEN, ">=", 1.5, "×")
+    record = _table()
+    record["torch"]["compile:gram"] = _torch(10e-6)
+    record["best_torch"] = "compile:gram"
+    record["ratios"].append(_ratio("compile:gram", 0.2))
+    assert Figures(_document(record)).measured(target).value == pytest.approx(2.0)
+    assert Figures(_document(record)).measured(evolve(target, metric=Metric.MEAN)).value == pytest.approx(0.2)
+
+
 def test_a_problem_without_a_figure_leaves_the_mean_open_and_a_wrong_one_decides_it() -> None:
     target = Target("suite", Metric.MEAN, ">=", 1.5, "×")
     elsewhere = _table("matmul", accelerator="numba-cuda")
