@@ -122,9 +122,13 @@ def feed_forward(
     inner = ()
     squares = tl.zeros((BLOCK_T,), tl.float32)
     for across in tl.static_range(ACROSS):
+        column = ()
+        for along in tl.static_range(ALONG):
+            more = (up[across * ALONG + along].to(dtype, bitcast=True),)
+            column = column + more
         one = tl.zeros((BLOCK_T, 64), tl.float32)
         for along in tl.static_range(ALONG):
-            one = tl.dot(value[along], up[across * ALONG + along].to(dtype, bitcast=True), one)
+            one = tl.dot(value[along], column[along], one)
         if across + 1 < ACROSS:  # the next rows of the second matrix go where columns of the first one were
             down = down + beside(w2 + sample * HIDDEN * WIDTH, (across + 1) * 64, HIDDEN, WIDTH, ALONG)
         one = gelu(one, SHORT)
@@ -141,9 +145,13 @@ def feed_forward(
     result = ()
     squares = tl.zeros((BLOCK_T, 64), tl.float32)
     for along in tl.static_range(ALONG):
+        column = ()
+        for across in tl.static_range(ACROSS):
+            more = (down[across * ALONG + along].to(dtype, bitcast=True),)
+            column = column + more
         one = tl.zeros((BLOCK_T, 64), tl.float32)
         for across in tl.static_range(ACROSS):
-            one += tl.dot(factors[across], down[across * ALONG + along].to(dtype, bitcast=True)) * size
+            one += tl.dot(factors[across], column[across]) * size
         squares += one * one
         more = (one,)
         result = result + more
