@@ -73,18 +73,34 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def merged(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One document of many: of records with one key, the one from the latest run; sorted by key, whatever the order."""
+    """One document of many: of records with one key, the one from the latest run; sorted by key, whatever the order.
+
+    It goes on knowing which kernels the others kept: the best that is known may be from any of them.
+    """
     runs: dict[str, Any] = {}
     latest: dict[str, dict[str, Any]] = {}
     for one in documents:
         runs |= one["runs"]
         for record in one["records"]:
-            other = latest.get(record["key"])
-            if other is None or (other["when"], other["run"]) <= (record["when"], record["run"]):
-                latest[record["key"]] = dict(record)
+            other = latest.get(record["key"], record)
+            last, former = (other, record) if _age(other) > _age(record) else (record, other)
+            latest[record["key"]] = _knowing(last, former)
     records = [latest[key] for key in sorted(latest)]
     used = {record["run"] for record in records}
     return document([run for name, run in sorted(runs.items()) if name in used], records)
+
+
+def _age(record: Mapping[str, Any]) -> tuple[str, str]:
+    return record["when"], record["run"]
+
+
+def _knowing(record: Mapping[str, Any], former: Mapping[str, Any]) -> dict[str, Any]:
+    """`record` with the kernels that a former one of the same key kept."""
+    known = {(one["digest"], one["origin"]) for each in (record, former) for one in each.get("kept_before", ())}
+    if _age(former) != _age(record) and "kept" in former:
+        known.add((former["kept"]["digest"], former["kept"]["origin"]))
+    listed = [{"origin": origin, "digest": digest} for digest, origin in sorted(known)]
+    return {**record, **({"kept_before": listed} if listed else {})}
 
 
 def write(path: Path, value: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -97,6 +98,17 @@ def test_a_file_that_holds_no_results_is_named(tmp_path: Path, text: str, messag
 @given(st.floats(1e-9, 1e3))
 def test_times_keep_six_digits(value: float) -> None:
     assert math.isclose(rounded({"a": [value]})["a"][0], value, rel_tol=1e-5)
+
+
+def test_a_ranking_goes_on_knowing_what_former_ones_of_its_key_kept() -> None:
+    ranked = [_document(("candidates/a", run, when, 0)) for run, when in _WHEN.items()]
+    for day, document in enumerate(ranked, 1):
+        document["records"][0]["kept"] = {"origin": f"{day}.py", "digest": f"d{day}"}
+    for order in itertools.permutations(ranked):
+        (found,) = merged(order)["records"]
+        assert found["kept"] == {"origin": "3.py", "digest": "d3"}
+        assert [one["digest"] for one in found["kept_before"]] == ["d1", "d2"]
+        assert merged([merged(order), *order])["records"] == [found]
 
 
 def test_merge_writes_one_file_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,7 @@ def _origin(figures: Figures, evaluated: Record) -> str:
             return f"evolved from {one['start']}"
     for record in figures.of_kind("candidates"):
         kept = [record["kept"]] if "kept" in record else []
-        for one in [*kept, *record.get("ranked", ())]:
+        for one in [*kept, *record.get("kept_before", ()), *record.get("ranked", ())]:
             if one["digest"] == evaluated["digest"]:
                 return f"hand-written ({one['origin']})"
     return f"{evaluated['origin']}, no record of how it was made"
