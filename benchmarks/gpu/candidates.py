@@ -31,11 +31,29 @@ _FINALISTS: Final = 2
 
 
 def run(call: Call) -> str:
-    """Rank the kernels of ``options.folder`` for each problem that it has some for."""
+    """Rank the kernels of ``options.folder`` for each problem that it has some for.
+
+    Raises `KernelEvolveError` for a name that no kernel has.
+    """
+    found = {
+        (problem.name, subject.name): list(kernels.hand_written(call.options.folder, problem.name, subject.made))
+        for _, problem in call.problems()
+        for subject in call.subjects
+    }
+    names = {Path(one.origin).stem for written in found.values() for one in written}
+    for name in call.options.names or ():
+        if name not in names:
+            listed = ", ".join(sorted(names)) or "none"
+            raise KernelEvolveError(
+                f"{call.options.folder}: no kernel named {name!r} for these problems; there is {listed}"
+            )
     for reference, problem in call.problems():
         for subject in call.subjects:
-            found = kernels.hand_written(call.options.folder, problem.name, subject.made)
-            written = [one for one in found if not call.options.names or Path(one.origin).stem in call.options.names]
+            written = [
+                one
+                for one in found[problem.name, subject.name]
+                if not call.options.names or Path(one.origin).stem in call.options.names
+            ]
             if not written:
                 continue
             workloads = timed_workloads(problem, [subject], call.options.workloads, every=call.options.every_workload)

@@ -122,6 +122,11 @@ def test_hand_written_kernels_are_tuned_ranked_and_marked_as_such(bench: Bench, 
     kept = kernels.best(tmp_path / "kernels", "opencl", registry.problem("softmax"), SMALL)
     assert kept is not None
     assert kept.kernel.tunables["EXTRA"][0] == first["configuration"]["EXTRA"]
+    assert record["kept"] == {"origin": "softmax__tuned.cl", "digest": kept.kernel.digest}
+    (named,) = bench("candidates", str(hand), *_ON_SMALL, "--modes", "--names", "softmax", out="named.json")
+    assert [one["origin"] for one in named["ranked"]] == ["softmax.cl"]
+    assert "kept" not in named
+    assert main(["candidates", str(hand), "--accelerators", "opencl", *_ON_SMALL, "--names", "no-such-name"]) == 2
 
 
 @pytest.mark.opencl
