@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["HEAD", "HOSTILE", "helper", "kernel"]
 
 HEAD = "import triton\nimport triton.language as tl\n"
+GL = "import triton.experimental.gluon.language as gl\n"
+HOPPER = "from triton.experimental.gluon.language.nvidia.hopper import tma\n"
 
 
 def kernel(body: str, parameters: str = "x, y, n, BLOCK: tl.constexpr", head: str = HEAD) -> str:
@@ -53,6 +55,28 @@ HOSTILE = {
     "K4 jit called": ("call", kernel("triton.jit(x)")),
     "K4 a module that was not imported": ("name", kernel("math.sqrt(2.0)")),
     "K4 libdevice that was not imported": ("name", kernel("libdevice.exp(x)")),
+    # The same out of Gluon's modules.
+    "K4 gluon as a value": ("module-value", kernel("m = gluon", head=HEAD + "from triton.experimental import gluon\n")),
+    "K4 the runtime of gluon": (
+        "attribute",
+        kernel("gluon._runtime.GluonASTSource", head=HEAD + "from triton.experimental import gluon\n"),
+    ),
+    "K4 gl's core": ("attribute", kernel("gl._core.builtin", head=HEAD + GL)),
+    "K4 gl's chips": ("attribute", kernel("gl.nvidia.hopper.tma", head=HEAD + GL)),
+    "K4 assembly in gl": (
+        "attribute",
+        kernel("gl.inline_asm_elementwise('', '', [], tl.int32, True, 1)", head=HEAD + GL),
+    ),
+    "K4 printing in gl": ("attribute", kernel("gl.device_print('x', x)", head=HEAD + GL)),
+    "K4 gl by another name": ("import", "import triton.experimental.gluon.language as language\n"),
+    "K4 another chip of gluon's": (
+        "import",
+        "from triton.experimental.gluon.language.nvidia.blackwell import tcgen05_mma\n",
+    ),
+    "K4 a private part of gluon": ("import", "from triton.experimental.gluon._runtime import jit\n"),
+    "K4 tma's imports": ("attribute", kernel("tma.ttgl", head=HEAD + HOPPER)),
+    "K4 tma as a value": ("module-value", kernel("m = (tma, 1)", head=HEAD + HOPPER)),
+    "A6 a function in a tuple that calls itself": ("recursion", kernel("m = [(k, 1)]")),
     # Attributes of values at trace time.
     "K4 class of an element type": ("attribute", kernel("x.dtype.__class__")),
     "K4 subclasses": ("attribute", kernel("().__class__.__base__.__subclasses__()")),

@@ -297,4 +297,5 @@ def test_reading_and_judging_two_hundred_lines_takes_milliseconds() -> None:
 
 
 def test_the_dialect_reserves_the_names_of_its_modules() -> None:
-    assert DIALECT.reserved == {"tl", "triton", "math", "libdevice"}
+    modules = {"tl", "triton", "math", "libdevice", "gl", "gluon", "async_copy", "mbarrier", "tma"}
+    assert DIALECT.reserved == modules

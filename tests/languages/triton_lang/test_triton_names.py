@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from kernelevolve.languages.python_kernels import Kind, Reachable
+from kernelevolve.languages.triton_lang import DIALECT, RENAMED
+from kernelevolve.languages.triton_lang.gluon_names import GL, GLUON, GLUON_ATTRIBUTES, HOPPER
 from kernelevolve.languages.triton_lang.names import ADVICE, ATTRIBUTES, BUILTINS, LIBDEVICE, MATH, TL, TRITON
 
 from .honest import HONEST
@@ -84,6 +86,80 @@ def test_libdevice_is_functions_of_its_own_module_and_of_the_emulated_chip() -> 
     assert set(LIBDEVICE) == stubs | set(LOOKUP)
 
 
+#: Public names of Gluon's language that kernels must do without: what prints, embeds code, waits, or is the compiler's.
+GLUON_DENIED = {
+    *(
+        "aggregate_replace",
+        "base_type",
+        "base_value",
+        "block_type",
+        "dtype",
+        "pointer_type",
+        "tuple",
+        "tuple_type",
+        "void",
+    ),
+    *("distributed_type", "shared_memory_descriptor", "shared_memory_descriptor_type", "CachePolicy"),
+    *("atomic_poll", "device_assert", "device_print", "static_print", "inline_asm", "inline_asm_elementwise"),
+    *("bank_conflicts", "to_linear_layout"),
+}
+#: What Gluon has for other chips or other types, or in one of the versions; nobody has asked for it yet.
+GLUON_ELSEWHERE = {
+    "fp4_to_fp",
+    "thread_barrier",
+    "atomic_load",
+    "atomic_store",
+    "clamp",
+    "cumprod",
+    "cumsum",
+    "expect_zero",
+}
+
+
+def gluon_modules() -> dict[str, tuple[types.ModuleType, Mapping[str, Reachable]]]:
+    gl = pytest.importorskip("triton.experimental.gluon.language")
+    from triton.experimental import gluon
+    from triton.experimental.gluon.language.nvidia import hopper
+
+    return {"gl": (gl, GL), "gluon": (gluon, GLUON), "hopper": (hopper, HOPPER)}
+
+
+def test_every_public_name_of_gluon_is_allowed_or_denied_on_purpose() -> None:
+    gl, table = gluon_modules()["gl"]
+    public = {name for name, found in vars(gl).items() if name[0] != "_" and not inspect.ismodule(found)}
+    assert public - set(table) - GLUON_DENIED - GLUON_ELSEWHERE == set()
+    assert set(table) & GLUON_DENIED == set()
+
+
+@pytest.mark.parametrize("module", ["gl", "gluon", "hopper"])
+def test_a_name_of_gluons_tables_is_what_it_says(module: str) -> None:
+    from kernelevolve.backends._triton.gluon import use_new_names
+
+    use_new_names()
+    owner, table = gluon_modules()[module]
+    for path, kind in leaves(table):
+        found = owner
+        for name in path.split("."):
+            found = getattr(found, name)
+        assert not isinstance(found, types.ModuleType), path
+        if kind is Kind.TYPE and path != "constexpr":
+            assert isinstance(found, tl.dtype), path
+        elif kind is Kind.FUNCTION:
+            assert callable(found), path
+
+
+def test_an_older_triton_has_the_former_names_of_what_was_renamed() -> None:
+    for path, renamed in RENAMED.items():
+        module = pytest.importorskip(path)
+        for new, old in renamed.items():
+            assert hasattr(module, new) or hasattr(module, old), f"{path}: {new}"
+
+
+def test_shared_memory_has_the_methods_that_the_table_says() -> None:
+    gl, _ = gluon_modules()["gl"]
+    assert set(dir(gl.shared_memory_descriptor)) >= GLUON_ATTRIBUTES
+
+
 def test_math_is_functions_and_numbers_of_bounded_size() -> None:
     for name, kind in MATH.items():
         found = getattr(math, name)
@@ -105,11 +181,14 @@ def test_tensors_have_the_methods_that_the_table_says() -> None:
 
 def values() -> list[object]:
     """What a value can be while Triton traces a kernel, or its interpreter runs one."""
+    gl = pytest.importorskip("triton.experimental.gluon.language")
     block = tl.core.block_type(tl.float32, [16])
+    lying = gl.NVMMASharedLayout(128, 16, 2)
+    shared = gl.shared_memory_descriptor(None, tl.float16, [64, 64], lying, [64, 64])
     plain = [1, 1.5, True, None, "text", (1, 2), [1], slice(None), len, lambda: None]
     jitted = triton.jit(textwrap.dedent)  # any function of a file will do
     known = [jitted, tl.float32, block, tl.constexpr(3), tl.tensor(None, block), tl.PropagateNan.ALL]
-    return [*plain, *known, math.sqrt, tl.load, tl.sum]
+    return [*plain, *known, lying, shared, math.sqrt, tl.load, tl.sum]
 
 
 @pytest.mark.parametrize("value", values(), ids=lambda value: type(value).__name__)
@@ -118,7 +197,7 @@ def test_no_chain_of_allowed_attributes_leads_from_a_value_to_a_module_or_a_name
     while ahead:
         here, path = ahead.pop()
         assert not isinstance(here, types.ModuleType | types.FrameType | types.CodeType | dict | type), path
-        for name in ATTRIBUTES:
+        for name in DIALECT.attributes:
             try:
                 found = getattr(here, name, None)
             except (AssertionError, NotImplementedError, ValueError):  # a property that only the tracer answers

@@ -9,12 +9,13 @@ import pytest
 from attrs import evolve
 
 from kernelevolve import registry
-from kernelevolve.accelerator import Accelerator, Device, Realm
+from kernelevolve.accelerator import Accelerator, Device, Realm, Target
 from kernelevolve.evaluation.gate import Gate
 from kernelevolve.evaluation.isolation import Limits
 from kernelevolve.evaluation.pipeline import Evaluator, Settings
 from kernelevolve.kernel import Configuration
-from kernelevolve.outcome import Outcome
+from kernelevolve.languages.triton_lang import is_gluon
+from kernelevolve.outcome import CompileError, Outcome
 from kernelevolve.plan import LaunchPlan, serves
 from kernelevolve.problem import Problem, Workload
 from kernelevolve.proposers.recipes.written import names, read_written
@@ -115,6 +116,8 @@ def test_each_is_right_on_sizes_with_edges(evaluator: Evaluator) -> None:
     problem = evaluator.problem
     for name in names("triton", problem.name):
         kernel = read_written("triton", problem.name, name).kernel
+        if is_gluon(kernel.body):  # nothing interprets it: a GPU alone can check it
+            continue
         served = sum(serves(kernel, problem, Workload.parse(case)) for case in CASES[problem.name])
         found = evaluator.evaluate(kernel)
         assert found.outcome is Outcome.UNMEASURED, f"{name}: {found.outcome}: {found.message}"
@@ -133,3 +136,42 @@ def test_the_default_keeps_everything_in_registers_on_hopper(
         spilled = max(used.get("spill_store_bytes", 0), used.get("spill_load_bytes", 0))
         # pffn/resident holds two matrices in its 255 registers; a few words of addresses leave them for a while.
         assert spilled <= (64 if (problem_name, name) == ("pffn", "resident") else 0), (launch.entry, used)
+
+
+GLUON: Final = [entry for entry in RECIPES if is_gluon(read_written("triton", *entry).kernel.body)]
+
+
+@pytest.mark.parametrize(("problem_name", "name"), GLUON)
+@pytest.mark.parametrize("target", ["cuda:sm_80", "cuda:sm_100", "hip:gfx942"])
+def test_a_kernel_for_hopper_is_refused_for_other_chips_by_its_line(
+    problem_name: str, name: str, target: str, accelerator: Accelerator, interpreter: Device
+) -> None:
+    problem = registry.problem(problem_name)
+    found = plan(problem, name, interpreter, headline(problem), {})
+    with pytest.raises(CompileError, match=rf"hopper is for cuda:sm_90, and this compiles for {target}") as caught:
+        accelerator.compile(found, Target(target))
+    assert "import" in found.source.splitlines()[(caught.value.details["line"] or 0) - 1]
+
+
+@pytest.mark.parametrize(("problem_name", "name"), GLUON)
+def test_a_gluon_kernel_has_no_interpreter_and_is_not_offered_to_one(
+    problem_name: str, name: str, accelerator: Accelerator, interpreter: Device
+) -> None:
+    problem, written = registry.problem(problem_name), read_written("triton", problem_name, name)
+    assert written.suits("cuda:sm_90")
+    assert not written.suits("cuda:sm_90", interpreted=True)
+    with pytest.raises(CompileError, match="Triton has no interpreter for that; evaluate it on a GPU"):
+        accelerator.interpret(plan(problem, name, interpreter, headline(problem), {}))
+
+
+def test_attention_takes_turns_with_every_register_and_no_more(accelerator: Accelerator, interpreter: Device) -> None:
+    found = plan(registry.problem("attention"), "turns", interpreter, headline(registry.problem("attention")), {})
+    artifact = accelerator.compile(found, interpreter.target)
+    used = artifact.resources["attention"]
+    assert used["threads"] == 384  # a fetching warp group and two that compute
+    assert used["threads"] * used["registers"] <= 65536
+    assert "ttir:attention" not in artifact.stages
+    assert artifact.extra["numerics"]["attention"]["float32_dots"] == {}
+    text = artifact.stages["ptx:attention"].decode()
+    assert text.count("wgmma.mma_async") >= 2
+    assert "cp.async.bulk.tensor" in text

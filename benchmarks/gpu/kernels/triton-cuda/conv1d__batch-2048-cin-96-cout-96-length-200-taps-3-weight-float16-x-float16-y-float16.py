@@ -3,10 +3,11 @@
 # when = "dtype(x) == \"float16\" and length % 8 == 0 and taps == 3 and cin <= 96 and cout <= 128"
 # constraints = ["GROUPS <= 2 * num_warps", "PER_UNIT == 1 or GROUPS == 8 and num_warps <= 8"]
 # [tune]
-# GROUPS = [16, 8]
+# GROUPS = [8, 16]
 # AHEAD = [1, 0]
-# PER_UNIT = [1, 2]
-# num_warps = [8, 4, 16]
+# TOGETHER = [0, 1]
+# PER_UNIT = [2, 1]
+# num_warps = [4, 8, 16]
 # [[launch]]
 # entry = "convolve"
 # grid = ["min(num_units * PER_UNIT, cdiv(batch * (length // 8), GROUPS))"]
@@ -57,8 +58,9 @@ def fetch(x, tile, batch, cin, eighths, chunk, GROUPS: tl.constexpr):
 
 
 @triton.jit
-def multiply(total, filters, fetched, GROUPS: tl.constexpr):
-    # As integers, since a product's operand that is a mere reshape of five dimensions breaks Triton 3.6.
+def shifted(fetched, GROUPS: tl.constexpr):
+    # What each tap multiplies. As integers, since a product's operand that is a mere reshape of five dimensions breaks
+    # Triton 3.6.
     whole, before, after = fetched
     even, odd = whole.to(tl.int16, bitcast=True).reshape(GROUPS, CHANNELS, 2, 2, 2).split()
     x0_x4, x2_x6 = even.split()
@@ -68,11 +70,17 @@ def multiply(total, filters, fetched, GROUPS: tl.constexpr):
     left = tl.join(tl.join(tl.join(before.to(tl.int16, bitcast=True), x3), x1_x5), even)
     right = tl.join(odd, tl.join(x2_x6, tl.join(x4, after.to(tl.int16, bitcast=True))))
     left = left.reshape(GROUPS, CHANNELS, 8).permute(1, 0, 2).reshape(CHANNELS, GROUPS * 8)
-    right = right.reshape(GROUPS, CHANNELS, 8).permute(1, 0, 2).reshape(CHANNELS, GROUPS * 8)
     middle = whole.to(tl.int16, bitcast=True).permute(1, 0, 2).reshape(CHANNELS, GROUPS * 8)
-    total = tl.dot(filters[0], left.to(whole.dtype, bitcast=True), total)
-    total = tl.dot(filters[1], middle.to(whole.dtype, bitcast=True), total)
-    return tl.dot(filters[2], right.to(whole.dtype, bitcast=True), total)
+    right = right.reshape(GROUPS, CHANNELS, 8).permute(1, 0, 2).reshape(CHANNELS, GROUPS * 8)
+    dtype: tl.constexpr = whole.dtype
+    return left.to(dtype, bitcast=True), middle.to(dtype, bitcast=True), right.to(dtype, bitcast=True)
+
+
+@triton.jit
+def multiply(total, filters, parts):
+    total = tl.dot(filters[0], parts[0], total)
+    total = tl.dot(filters[1], parts[1], total)
+    return tl.dot(filters[2], parts[2], total)
 
 
 @triton.jit
@@ -88,6 +96,7 @@ def convolve(
     CHUNKS: tl.constexpr,
     GROUPS: tl.constexpr,
     AHEAD: tl.constexpr,
+    TOGETHER: tl.constexpr,
 ):
     tile, step = tl.program_id(0), tl.num_programs(0)
     filters0 = filters_of(weight, cin, cout, 0, OUT)
@@ -101,18 +110,31 @@ def convolve(
             next0 = fetch(x, here, batch, cin, eighths, 0, GROUPS)
             next1 = fetch(x, here, batch, cin, eighths, 1, GROUPS)
             next2 = fetch(x, here, batch, cin, eighths, 2, GROUPS)
-        now0, now1, now2 = next0, next1, next2
+        # All taps of a chunk, or of all chunks, are in shared memory before the first product: one barrier for them.
+        parts0 = shifted(next0, GROUPS)
         if AHEAD:
             next0 = fetch(x, here + step, batch, cin, eighths, 0, GROUPS)
-        total = multiply(tl.zeros((OUT, GROUPS * 8), tl.float32), filters0, now0, GROUPS)
+        total = tl.zeros((OUT, GROUPS * 8), tl.float32)
+        if not TOGETHER:
+            total = multiply(total, filters0, parts0)
         if CHUNKS > 1:
+            parts1 = shifted(next1, GROUPS)
             if AHEAD:
                 next1 = fetch(x, here + step, batch, cin, eighths, 1, GROUPS)
-            total = multiply(total, filters1, now1, GROUPS)
+            if not TOGETHER:
+                total = multiply(total, filters1, parts1)
         if CHUNKS > 2:
+            parts2 = shifted(next2, GROUPS)
             if AHEAD:
                 next2 = fetch(x, here + step, batch, cin, eighths, 2, GROUPS)
-            total = multiply(total, filters2, now2, GROUPS)
+            if not TOGETHER:
+                total = multiply(total, filters2, parts2)
+        if TOGETHER:
+            total = multiply(total, filters0, parts0)
+            if CHUNKS > 1:
+                total = multiply(total, filters1, parts1)
+            if CHUNKS > 2:
+                total = multiply(total, filters2, parts2)
         out, column = tl.arange(0, OUT)[:, None], here * GROUPS * 8 + tl.arange(0, GROUPS * 8)[None, :]
         sample, place = column // 8 // eighths, column // 8 % eighths
         start = y + (sample.to(tl.int64) * cout * eighths + place) * 8 + column % 8

@@ -1,78 +1,55 @@
 # /// kernel
 # language = "triton"
-# when = "width <= 256 and hidden <= 256 and dtype(x) != \"float32\""
+# when = "dtype(x) != \"float32\" and tokens % 64 + width % 64 + hidden % 64 == 0 and width * (hidden + 32) <= 55296"
+# constraints = ["num_warps == 4 or hidden <= width"]
 # [tune]
-# BLOCK_T = [64, 32]
 # SHORT = [1, 0]
-# num_warps = [8]
+# num_warps = [8, 4]
 # [[launch]]
 # entry = "feed_forward"
-# grid = ["batch * cdiv(tokens, BLOCK_T)"]
-# args = { TOKENS = "tokens", WIDTH = "width", HIDDEN = "hidden", ALONG = "cdiv(width, 64)", ACROSS = "cdiv(hidden, 64)" }
+# grid = ["batch * (tokens // 64)"]
+# args = { TOKENS = "tokens", WIDTH = "width", HIDDEN = "hidden", ALONG = "width // 64", ACROSS = "hidden // 64" }
 # ///
-#: note one launch without a loop: all weights are asked for before the first product, in pieces of 64 by 64
-#: rank 20
-# Floor for 128 x 64 x 192 x 192 in float16 on an H100: 25 MB at 3 TB/s are 8 us, a launch 4 us. Unlike in `streamed`
-# nothing waits for an earlier piece's product before it is asked for, and the first norm is known before the second
-# product begins, so no sum is scaled again. 192 columns are three pieces, none of them padding. Copies are under way in
-# registers, which sizes known to the compiler leave free of addresses; the first product, its GELU and the first norm
-# run while the second matrix comes. Expected: 14 to 17 us.
+#: note one launch without a loop, in Gluon: everything is copied to shared memory at once, and used as it arrives
+#: rank 10
+#: targets cuda:sm_90
+# Floor for 128 x 64 x 192 x 192 in float16 on an H100: 25 MB at 3 TB/s are 8 us, a launch 4 us. `resident` holds copies
+# under way in registers, which tl asks of the compiler only so far; here all of them go straight to shared memory
+# (cp.async, 168 KiB a program), and a product begins when its own 64 rows are there. A second warp group halves the
+# time of GELU, and costs a way through shared memory between the products. Expected: 14 to 16 us.
 # SHORT: GELU(v) = max(v, 0) - |v| (1 - erf(|v| / sqrt(2))) / 2 with erf from five terms and an exponential (Abramowitz
 # and Stegun 7.1.26, at most 1.5e-7 off).
-import triton
-import triton.language as tl
+import triton.experimental.gluon.language as gl
+from triton.experimental import gluon
+from triton.experimental.gluon.language.nvidia.hopper import (
+    async_copy,
+    fence_async_shared,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
 
 
-@triton.jit
-def gelu(value, SHORT: tl.constexpr):
+@gluon.jit
+def gelu(value, SHORT: gl.constexpr):
     if not SHORT:
-        return 0.5 * value * (1.0 + tl.erf(value * 0.7071067811865476))
-    size = tl.abs(value)
+        return 0.5 * value * (1.0 + gl.erf(value * 0.7071067811865476))
+    size = gl.abs(value)
     t = 1.0 / (1.0 + 0.23164189 * size)
     terms = (((0.5307027145 * t - 0.726576013) * t + 0.7107068705) * t - 0.142248368) * t + 0.127414796
-    return tl.maximum(value, 0.0) - size * (terms * t * tl.exp2(value * value * -0.7213475204444817))
+    return gl.maximum(value, 0.0) - size * (terms * t * gl.exp2(value * value * -0.7213475204444817))
 
 
-@triton.jit
-def tile(matrix, row, rows, first_col, cols: tl.constexpr):
-    # The rows `row` of a matrix, 64 columns of them.
-    col = first_col + tl.arange(0, 64)
-    inside = (row[:, None] < rows) & (col[None, :] < cols)
-    return tl.load(matrix + row[:, None] * cols + col[None, :], mask=inside, other=0.0)
+@gluon.jit
+def ask(tile, matrix, row, stride: gl.constexpr):
+    WARPS: gl.constexpr = gl.num_warps()
+    # 64 rows from the pointer's own, 64 columns of them.
+    LANES: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [WARPS, 1], [1, 0])
+    r = row + gl.arange(0, 64, gl.SliceLayout(1, LANES))
+    c = gl.arange(0, 64, gl.SliceLayout(0, LANES))
+    async_copy.async_load(tile, matrix + r[:, None] * stride + c[None, :])
 
 
-@triton.jit
-def tiles(matrix, row, rows, cols: tl.constexpr, PIECES: tl.constexpr):
-    taken = ()
-    for piece in tl.static_range(PIECES):
-        one = (tile(matrix, row, rows, piece * 64, cols),)
-        taken = taken + one
-    return taken
-
-
-@triton.jit
-def below(matrix, first_col: tl.constexpr, rows: tl.constexpr, cols: tl.constexpr, PIECES: tl.constexpr):
-    # 64 columns. As integers: what goes to shared memory as it comes is waited for before any product.
-    taken = ()
-    for piece in tl.static_range(PIECES):
-        part = tile(matrix, piece * 64 + tl.arange(0, 64), rows, first_col, cols)
-        one = (part.to(tl.int16, bitcast=True),)
-        taken = taken + one
-    return taken
-
-
-@triton.jit
-def beside(matrix, first_row: tl.constexpr, rows: tl.constexpr, cols: tl.constexpr, PIECES: tl.constexpr):
-    # 64 rows, as integers.
-    taken = ()
-    for piece in tl.static_range(PIECES):
-        part = tile(matrix, first_row + tl.arange(0, 64), rows, piece * 64, cols)
-        one = (part.to(tl.int16, bitcast=True),)
-        taken = taken + one
-    return taken
-
-
-@triton.jit
+@gluon.jit
 def feed_forward(
     x,
     w1,
@@ -81,72 +58,110 @@ def feed_forward(
     g2,
     y,
     eps,
-    TOKENS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    HIDDEN: tl.constexpr,
-    ALONG: tl.constexpr,
-    ACROSS: tl.constexpr,
-    BLOCK_T: tl.constexpr,
-    SHORT: tl.constexpr,
+    TOKENS: gl.constexpr,
+    WIDTH: gl.constexpr,
+    HIDDEN: gl.constexpr,
+    ALONG: gl.constexpr,
+    ACROSS: gl.constexpr,
+    SHORT: gl.constexpr,
 ):
-    dtype: tl.constexpr = x.dtype.element_ty
-    blocks = tl.cdiv(TOKENS, BLOCK_T)
-    sample = (tl.program_id(0) // blocks).to(tl.int64)
-    token = tl.program_id(0) % blocks * BLOCK_T + tl.arange(0, BLOCK_T)
-    lanes = tl.arange(0, 64)
-    # What is asked for last comes last: the few gains first.
+    dtype: gl.constexpr = x.dtype.element_ty
+    WARPS: gl.constexpr = gl.num_warps()
+    SHARED: gl.constexpr = gl.NVMMASharedLayout(128, 16, 2)
+    ACC: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, WARPS // 4], [16, 256 // WARPS, 16])
+    LEFT: gl.constexpr = gl.DotOperandLayout(0, ACC, 2)
+    COLS: gl.constexpr = gl.SliceLayout(0, ACC)
+    OUT: gl.constexpr = gl.BlockedLayout([1, 8], [4, 8], [WARPS, 1], [1, 0])
+    blocks: gl.constexpr = TOKENS // 64
+    sample = (gl.program_id(0) // blocks).to(gl.int64)
+    token = gl.program_id(0) % blocks * 64
+    x_tiles = gl.allocate_shared_memory(dtype, [ALONG, 64, 64], SHARED)
+    up = gl.allocate_shared_memory(dtype, [ALONG * ACROSS, 64, 64], SHARED)
+    down = gl.allocate_shared_memory(dtype, [ALONG * ACROSS, 64, 64], SHARED)
+    # the second matrix is asked for last and used last
+    x += (sample * TOKENS + token) * WIDTH
+    y += (sample * TOKENS + token) * WIDTH
+    w1 += sample * WIDTH * HIDDEN
+    w2 += sample * HIDDEN * WIDTH
+    for along in gl.static_range(ALONG):
+        ask(x_tiles.index(along), x + along * 64, 0, WIDTH)
+        for across in gl.static_range(ACROSS):
+            ask(up.index(along * ACROSS + across), w1 + across * 64, along * 64, HIDDEN)
+        async_copy.commit_group()
+    for across in gl.static_range(ACROSS):
+        for along in gl.static_range(ALONG):
+            ask(down.index(across * ALONG + along), w2 + along * 64, across * 64, WIDTH)
+        async_copy.commit_group()
+    lanes = gl.arange(0, 64, COLS)
     gain, last_gain = (), ()
-    highest = tl.zeros((64,), tl.float32)
-    for across in tl.static_range(ACROSS):
-        one = tl.load(g1 + across * 64 + lanes, mask=across * 64 + lanes < HIDDEN, other=0.0).to(tl.float32)
-        highest = tl.maximum(highest, tl.abs(one))
+    highest = gl.zeros([64], gl.float32, COLS)
+    for across in gl.static_range(ACROSS):
+        one = gl.load(g1 + across * 64 + lanes).to(gl.float32)
+        highest = gl.maximum(highest, gl.abs(one))
         more = (one,)
         gain = gain + more
-    for along in tl.static_range(ALONG):
-        more = (tl.load(g2 + along * 64 + lanes, mask=along * 64 + lanes < WIDTH, other=0.0).to(tl.float32),)
+    for along in gl.static_range(ALONG):
+        more = (gl.load(g2 + along * 64 + lanes).to(gl.float32),)
         last_gain = last_gain + more
-    value = tiles(x + sample * TOKENS * WIDTH, token, TOKENS, WIDTH, ALONG)
-    up = ()
-    for across in tl.static_range(ACROSS):
-        up = up + below(w1 + sample * WIDTH * HIDDEN, across * 64, WIDTH, HIDDEN, ALONG)
-    down = beside(w2 + sample * HIDDEN * WIDTH, 0, HIDDEN, WIDTH, ALONG)
     # An element of the first norm's result is at most sqrt(hidden) times the largest gain: without the gain's size it
     # fits float16, which holds the factors of the second product.
-    size = tl.maximum(tl.max(highest, axis=0), 1e-30)
+    size = gl.maximum(gl.max(highest, axis=0), 1e-30)
 
     inner = ()
-    squares = tl.zeros((BLOCK_T,), tl.float32)
-    for across in tl.static_range(ACROSS):
-        one = tl.zeros((BLOCK_T, 64), tl.float32)
-        for along in tl.static_range(ALONG):
-            one = tl.dot(value[along], up[across * ALONG + along].to(dtype, bitcast=True), one)
-        if across + 1 < ACROSS:  # the next rows of the second matrix go where columns of the first one were
-            down = down + beside(w2 + sample * HIDDEN * WIDTH, (across + 1) * 64, HIDDEN, WIDTH, ALONG)
-        one = gelu(one, SHORT)
-        squares += tl.sum(one * one, axis=1)
-        more = (one,)
+    for _ in gl.static_range(ACROSS):
+        more = (gl.zeros([64, 64], gl.float32, ACC),)
         inner = inner + more
-    factor = 1.0 / (tl.sqrt(squares / HIDDEN + eps) * size)
-
-    factors = ()
-    for across in tl.static_range(ACROSS):
-        scaled = inner[across] * factor[:, None] * gain[across][None, :]
-        more = (scaled.to(dtype),)
-        factors = factors + more
-    result = ()
-    squares = tl.zeros((BLOCK_T, 64), tl.float32)
-    for along in tl.static_range(ALONG):
-        one = tl.zeros((BLOCK_T, 64), tl.float32)
-        for across in tl.static_range(ACROSS):
-            one += tl.dot(factors[across], down[across * ALONG + along].to(dtype, bitcast=True)) * size
+    for along in gl.static_range(ALONG):
+        async_copy.wait_group(ALONG - 1 - along + ACROSS)
+        gl.barrier()
+        fence_async_shared()
+        following = ()
+        for across in gl.static_range(ACROSS):
+            one = warpgroup_mma(x_tiles.index(along), up.index(along * ACROSS + across), inner[across], is_async=True)
+            more = (one,)
+            following = following + more
+        inner = following
+    inner = warpgroup_mma_wait(0, inner)
+    squares = gl.zeros([64, 64], gl.float32, ACC)
+    active = ()
+    for across in gl.static_range(ACROSS):
+        one = gelu(inner[across], SHORT)
         squares += one * one
         more = (one,)
+        active = active + more
+    factor = 1.0 / (gl.sqrt(gl.sum(squares, axis=1) / HIDDEN + eps) * size)
+    factors = ()
+    for across in gl.static_range(ACROSS):
+        scaled = (active[across] * factor[:, None] * gain[across][None, :]).to(dtype)
+        if WARPS == 4:
+            more = (gl.convert_layout(scaled, LEFT),)
+            factors = factors + more
+        else:
+            x_tiles.index(across).store(scaled)
+            more = (x_tiles.index(across),)
+            factors = factors + more
+    result = ()
+    for _ in gl.static_range(ALONG):
+        more = (gl.zeros([64, 64], gl.float32, ACC),)
         result = result + more
-    root = tl.sqrt(tl.sum(squares, axis=1) / WIDTH + eps)
-    for along in tl.static_range(ALONG):
-        col = along * 64 + lanes
-        place = (sample * TOKENS + token[:, None]) * WIDTH + col[None, :]
-        inside = (token[:, None] < TOKENS) & (col[None, :] < WIDTH)
-        tl.store(
-            y + place, (result[along] / root[:, None] * last_gain[along][None, :]).to(y.dtype.element_ty), mask=inside
-        )
+    for across in gl.static_range(ACROSS):
+        async_copy.wait_group(ACROSS - 1 - across)
+        gl.barrier()
+        fence_async_shared()
+        following = ()
+        for along in gl.static_range(ALONG):
+            one = warpgroup_mma(factors[across], down.index(across * ALONG + along), result[along], is_async=True)
+            more = (one,)
+            following = following + more
+        result = following
+    result = warpgroup_mma_wait(0, result)
+    squares = gl.zeros([64, 64], gl.float32, ACC)
+    for along in gl.static_range(ALONG):
+        one = result[along] * size
+        squares += one * one
+    root = size / gl.sqrt(gl.sum(squares, axis=1) / WIDTH + eps)
+    r = gl.arange(0, 64, gl.SliceLayout(1, OUT))
+    c = gl.arange(0, 64, gl.SliceLayout(0, OUT))
+    for along in gl.static_range(ALONG):
+        one = (result[along] * root[:, None] * last_gain[along][None, :]).to(dtype)
+        gl.store(y + r[:, None] * WIDTH + along * 64 + c[None, :], gl.convert_layout(one, OUT))

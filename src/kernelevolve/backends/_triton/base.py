@@ -17,12 +17,14 @@ from kernelevolve.backends._gpu.driver import DriverError
 from kernelevolve.backends._gpu.occupancy import limits
 from kernelevolve.backends._gpu.session import GpuSession
 from kernelevolve.backends._triton.compiling import Compiled, compile_entry, known_options
+from kernelevolve.backends._triton.gluon import count_products
 from kernelevolve.backends._triton.interpreter import open_interpreter
 from kernelevolve.backends._triton.layout import layout_of
 from kernelevolve.backends._triton.resources import BinaryParameter
 from kernelevolve.backends._triton.signature import EntrySignature, check_tunables, read_signatures
 from kernelevolve.backends._triton.toolchain import OLDEST, installed, tool_overrides, triton_version
-from kernelevolve.outcome import ToolchainError
+from kernelevolve.languages.triton_lang import is_gluon
+from kernelevolve.outcome import CompileError, ToolchainError
 from kernelevolve.plan import LaunchPlan
 
 _INSTALL: Final = "pip install 'kernelevolve[triton]' (Linux)"
@@ -200,14 +202,23 @@ class TritonAccelerator(ABC):
             if used.get(name) != value:
                 raise ToolchainError(f"{name} was pinned to {value}, and Triton compiled with {used.get(name)}", log="")
         derived = ("allowed_dot_input_precisions", "max_num_imprecise_acc_default")
-        dots = [_precision(match[0]) for match in _DOT.finditer(compiled.stages["ttir"])]
+        stages = compiled.stages
+        dots = [_precision(match[0]) for match in _DOT.finditer(stages.get("ttir", b""))]  # Gluon has no such stage
+        dots += ["tf32"] * count_products(stages["ttgir"] if "ttir" not in stages else b"")
         return {
             **{name: used[name] for name in (*pinned, *derived) if name in used},
             "float32_dots": {precision: dots.count(precision) for precision in sorted(set(dots))},
         }
 
     def interpret(self, plan: LaunchPlan) -> Artifact:
-        """The source and each parameter's type: what the interpreted device's session loads."""
+        """The source and each parameter's type: what the interpreted device's session loads.
+
+        Raises `CompileError` for a Gluon kernel.
+        """
+        if is_gluon(plan.source):
+            message = "a Gluon kernel says how one kind of GPU does it, and Triton has no interpreter for that; "
+            message += f"evaluate it on a GPU ({self.platform}), with --device"
+            raise CompileError(message, stage="interpret", log="", line=None)
         check_tunables(plan)
         signatures = read_signatures(plan, short_pointers=False)
         entries = {name: {"types": dict(signature.types)} for name, signature in signatures.items()}

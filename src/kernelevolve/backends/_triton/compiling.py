@@ -26,8 +26,10 @@ from attrs import frozen
 from kernelevolve.accelerator import Target
 from kernelevolve.backends._triton.capture import Captured, capture, without_paths
 from kernelevolve.backends._triton.failures import explain, printed_error
+from kernelevolve.backends._triton.gluon import ast_source, check_chip, use_new_names
 from kernelevolve.backends._triton.signature import EntrySignature
 from kernelevolve.backends._triton.sources import load_source
+from kernelevolve.languages.triton_lang import is_gluon
 from kernelevolve.outcome import CompileError, ToolchainError
 
 #: Variables that change what Triton makes; those that say where a tool lies stay.
@@ -99,6 +101,9 @@ def compile_entry(source: str, signature: EntrySignature, target: Target, option
     with _TURN:
         captured = Captured()
         try:
+            if is_gluon(source):
+                check_chip(source, target)
+                use_new_names()
             with capture() as captured, _isolated(target), load_source(source) as module:
                 kernel = _run(module, signature, target, options)
         except MemoryError:
@@ -114,7 +119,6 @@ def compile_entry(source: str, signature: EntrySignature, target: Target, option
 
 def _run(module: ModuleType, signature: EntrySignature, target: Target, options: Mapping[str, Any]) -> Any:
     import triton  # noqa: PLC0415
-    from triton.compiler import ASTSource  # noqa: PLC0415
 
     function = getattr(module, signature.name)
     if list(function.arg_names) != list(signature.types):
@@ -123,7 +127,7 @@ def _run(module: ModuleType, signature: EntrySignature, target: Target, options:
         )
     index = {name: (position,) for position, name in enumerate(signature.types)}
     hints = {index[name]: [list(one) for one in hints] for name, hints in signature.hints.items() if hints}
-    text = ASTSource(function, dict(signature.types), dict(signature.constants), hints)
+    text = ast_source(function)(function, dict(signature.types), dict(signature.constants), hints)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         return triton.compile(text, target=gpu_target(target), options=dict(options))

@@ -310,7 +310,10 @@ class Expressions:
 
     def _elements(self, node: ast.Tuple | ast.List) -> None:
         for value in node.elts:
-            self.expression(value)
+            if isinstance(value, ast.Name) and value.id in self.functions:  # Gluon gives each group of warps its own
+                self.passed.append((value, self.tracing.weight))
+            else:
+                self.expression(value)
 
     def subscript(self, node: ast.Subscript) -> None:
         """An element or a part: ``x[i]``, ``x[:, None]``, ``x[a:b]``."""

@@ -1,4 +1,4 @@
-"""What is particular to Triton: ``@triton.jit``, ``tl.constexpr``, and the loops that ``tl`` has."""
+"""What is particular to Triton: ``@triton.jit``, ``tl.constexpr``, the loops that ``tl`` has; and Gluon's for these."""
 
 from __future__ import annotations
 
@@ -9,21 +9,33 @@ from typing import Final
 
 from kernelevolve.languages.python_kernels import Dialect, Gate, Kind, refuse
 from kernelevolve.languages.python_kernels.constants import Constant, check_literal, whole
+from kernelevolve.languages.triton_lang.gluon_names import GL, GLUON, GLUON_ATTRIBUTES, HOPPER
 from kernelevolve.languages.triton_lang.names import ADVICE, ATTRIBUTES, BUILTINS, LIBDEVICE, MATH, TL, TRITON
 
 DIALECT: Final = Dialect(
     name="triton",
-    imports={"triton": ("triton", TRITON), "triton.language as tl": ("tl", TL), "math": ("math", MATH)},
-    members={"triton.language.extra": {"libdevice": LIBDEVICE}},
+    imports={
+        "triton": ("triton", TRITON),
+        "triton.language as tl": ("tl", TL),
+        "triton.experimental.gluon.language as gl": ("gl", GL),
+        "math": ("math", MATH),
+    },
+    members={
+        "triton.language.extra": {"libdevice": LIBDEVICE},
+        "triton.experimental": {"gluon": GLUON},
+        "triton.experimental.gluon.language.nvidia.hopper": HOPPER,
+    },
     builtins=BUILTINS,
-    attributes=ATTRIBUTES,
+    attributes=ATTRIBUTES | GLUON_ATTRIBUTES,
     advice=ADVICE,
     lists=True,
     passes=True,
     messages=frozenset({"static_assert"}),
 )
 #: How a compile-time constant is marked.
-CONSTEXPR: Final = ("tl.constexpr", "triton.language.constexpr")
+CONSTEXPR: Final = ("tl.constexpr", "triton.language.constexpr", "gl.constexpr")
+#: How a kernel is marked.
+_JIT: Final = ("triton.jit", "gluon.jit")
 #: Options of ``@triton.jit`` that say nothing but how arguments are specialised and whether a helper is inlined.
 _OPTIONS: Final = frozenset({"do_not_specialize", "do_not_specialize_on_alignment", "noinline"})
 #: Options of ``tl.range``.
@@ -39,10 +51,8 @@ def _chain(node: ast.expr) -> str:
 
 
 def is_jitted(node: ast.FunctionDef) -> bool:
-    """Whether `node` is decorated with ``@triton.jit``, with options or without."""
-    return any(
-        _chain(mark.func if isinstance(mark, ast.Call) else mark) == "triton.jit" for mark in node.decorator_list
-    )
+    """Whether `node` is decorated with ``@triton.jit`` or ``@gluon.jit``, with options or without."""
+    return any(_chain(mark.func if isinstance(mark, ast.Call) else mark) in _JIT for mark in node.decorator_list)
 
 
 class TritonGate(Gate):
@@ -60,7 +70,7 @@ class TritonGate(Gate):
                     f"{node.name} tunes itself; list tunables under [tune] in the header, and leave @triton.jit alone"
                 )
                 raise refuse(node.lineno, "decorator", what)
-            raise refuse(node.lineno, "decorator", f"{node.name} needs one decorator, @triton.jit")
+            raise refuse(node.lineno, "decorator", f"{node.name} needs one decorator, @triton.jit or @gluon.jit")
         called = marks[0].func if isinstance(marks[0], ast.Call) else marks[0]
         assert isinstance(called, ast.Attribute)
         self.attribute(called)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TritonLanguage"]
+__all__ = ["TritonLanguage", "is_gluon"]
 
 import ast
 from collections.abc import Collection, Mapping
@@ -34,14 +34,14 @@ LAUNCH_OPTIONS: Final[Mapping[str, Collection[Value] | range]] = {
 
 
 class TritonLanguage:
-    """Triton. Entries are ``@triton.jit`` functions that return nothing; the gate is in `triton_lang.gate`."""
+    """Triton and Gluon. Entries are jitted functions that return nothing; the gate is in `triton_lang.gate`."""
 
     name: str = "triton"
     comment: str = "#"
     suffix: str = ".py"
 
     def entries(self, body: str) -> Mapping[str, tuple[Parameter, ...]]:
-        """Every top-level ``@triton.jit`` function without a ``return`` of a value, with its parameters in order.
+        """Every top-level jitted function without a ``return`` of a value, with its parameters in order.
 
         A helper that returns nothing is listed too: nothing in the source tells it from a kernel. Raises `Rejected`
         where the source cannot be read, or a parameter is a ``*`` one.
@@ -69,6 +69,12 @@ class TritonLanguage:
     def normalize(self, body: str) -> str:
         """The source without comments, docstrings and layout."""
         return normal_form(body)
+
+
+def is_gluon(body: str) -> bool:
+    """Whether `body`, a source that the gate admits, is written in Gluon: for one kind of GPU, and no interpreter."""
+    imports = (node for node in ast.parse(body).body if isinstance(node, ast.ImportFrom))
+    return any(node.module == "triton.experimental" for node in imports)
 
 
 def _returns(node: ast.FunctionDef) -> bool:

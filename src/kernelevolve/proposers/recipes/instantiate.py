@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from kernelevolve.accelerator import Realm
 from kernelevolve.errors import KernelFileError
 from kernelevolve.evolution.proposal import Proposal, ProposalRequest
 from kernelevolve.kernel import Kernel, parse_kernel
@@ -77,7 +78,7 @@ def propose(request: ProposalRequest, name: str) -> Proposal | None:
 def _written(request: ProposalRequest, name: str) -> Proposal | None:
     found = written.read_written(request.language, request.problem.name, name)
     target = request.device.target.name
-    if not found.suits(target):
+    if not found.suits(target, interpreted=request.device.realm is Realm.INTERPRETED):
         return None
     return Proposal(found.adapted(target), request.operator, (), note=f"{name}, written by hand: {found.note}")
 

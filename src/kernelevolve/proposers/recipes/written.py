@@ -24,6 +24,7 @@ from attrs import evolve, frozen
 
 from kernelevolve.errors import KernelFileError, UnknownNameError
 from kernelevolve.kernel import Kernel, Value, parse_kernel
+from kernelevolve.languages.triton_lang import is_gluon
 from kernelevolve.proposers.rewriting.changes import FOREIGN_OPTIONS
 
 #: The languages that have such kernels.
@@ -50,8 +51,10 @@ class Written:
     #: The only accelerator that it is offered on; empty for all.
     accelerator: str = ""
 
-    def suits(self, target: str) -> bool:
-        """Whether it is offered for `target`, such as ``cuda:sm_90`` or ``mtia:mtia2i``."""
+    def suits(self, target: str, *, interpreted: bool = False) -> bool:
+        """Whether it is offered for `target`, such as ``cuda:sm_90`` or ``mtia:mtia2i``, or for what interprets it."""
+        if interpreted and self.kernel.language == "triton" and is_gluon(self.kernel.body):
+            return False
         if self.accelerator and target.partition(":")[0] != self.accelerator:
             return False
         return not self.targets or target in self.targets
