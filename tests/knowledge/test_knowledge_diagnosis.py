@@ -69,8 +69,6 @@ EXPECTED = {
     "matmul": Bottleneck.COMPUTE_BOUND,
     "attention": Bottleneck.COMPUTE_BOUND,
 }
-#: Of another workload than the problem's first: here the exponentials count for twice as much beside the products.
-EXPECTED_OF_OTHERS = {("attention", 64): Bottleneck.OCCUPANCY_LIMITED}
 
 
 @pytest.mark.parametrize(("name", "label", "seconds", "resources", "described"), measured_on_h100())
@@ -82,8 +80,7 @@ def test_the_best_kernels_on_an_h100_are_limited_by_what_the_results_say(
     found = describe(registry.problem(name), [Timing(workload.label, (seconds,), Source.DEVICE_EVENT)], [workload])
     made = diagnose(outcome=Outcome.CORRECT, profile=found, resources=resources, device=device)
     assert made.bottleneck.right
-    expected = EXPECTED_OF_OTHERS.get((name, workload.axes.get("dim", 0)), EXPECTED.get(name, made.bottleneck))
-    assert made.bottleneck is expected, made.sentence
+    assert made.bottleneck is EXPECTED.get(name, made.bottleneck), made.sentence
 
 
 def test_all_problems_with_an_expectation_were_looked_at() -> None:
