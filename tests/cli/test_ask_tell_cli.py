@@ -192,7 +192,10 @@ def test_the_installed_command_drives_a_run_on_a_real_device(tmp_path: Path) -> 
 
     def kernelevolve(*words: object) -> dict[str, Any]:
         command = [sys.executable, "-m", "kernelevolve", *map(str, words), "--json"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ)
+        for _ in range(3):
+            done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ)
+            if "seed kernel is UNSTABLE" not in done.stderr:  # which is what it should say on a busy machine
+                break
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout)
         return found

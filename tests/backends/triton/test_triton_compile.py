@@ -385,3 +385,51 @@ def test_a_text_fits_no_parameter_of_the_run_time() -> None:
     body = "@triton.jit\ndef k(x, y, POLICY):\n    tl.store(y, tl.load(x))\n"
     with pytest.raises(Rejected, match="gets a text; make it constexpr"):
         make(body, tensors="x:n;y:n", sizes="n=64", header='[tune]\nPOLICY = ["evict_first"]')
+
+
+GLUON = """import triton.experimental.gluon.language as gl
+from triton.experimental import gluon
+
+
+@gluon.jit
+def k(x, y, n, BLOCK: gl.constexpr):
+    lanes: gl.constexpr = gl.BlockedLayout([4], [32], [gl.num_warps()], [0])
+    i = gl.program_id(0) * BLOCK + gl.arange(0, BLOCK, lanes)
+    gl.store(y + i, gl.load(x + i, mask=i < n) * 2, mask=i < n)
+    gl.barrier()
+"""
+GLUON_PRODUCT = """import triton.experimental.gluon.language as gl
+from triton.experimental import gluon
+from triton.experimental.gluon.language.nvidia.hopper import fence_async_shared, warpgroup_mma
+
+
+@gluon.jit
+def k(x, y):
+    lanes: gl.constexpr = gl.BlockedLayout([1, 4], [4, 8], [4, 1], [1, 0])
+    shared: gl.constexpr = gl.NVMMASharedLayout(128, 32, 2)
+    r = gl.arange(0, 64, gl.SliceLayout(1, lanes))
+    c = gl.arange(0, 32, gl.SliceLayout(0, lanes))
+    tile = gl.allocate_shared_memory(gl.float32, [64, 32], shared, gl.load(x + r[:, None] * 32 + c[None, :]))
+    fence_async_shared()
+    out: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [4, 1], [16, 64, 8])
+    product = warpgroup_mma(tile, tile.permute((1, 0)), gl.zeros([64, 64], gl.float32, out))
+    rows = gl.arange(0, 64, gl.SliceLayout(1, out))
+    gl.store(y + rows[:, None] * 64 + gl.arange(0, 64, gl.SliceLayout(0, out))[None, :], product)
+"""
+
+
+@pytest.mark.parametrize("target", CUDA.targets(), ids=lambda one: one.name)
+def test_gluon_that_names_no_chip_compiles_for_every_one_of_the_vendor(target: Target) -> None:
+    plan = make(GLUON, tensors="x:n;y:n", sizes="n=4096", header="[tune]\nBLOCK = [512]\nnum_warps = [4]")
+    artifact = CUDA.compile(plan, target)
+    stages = [one.removesuffix(":k") for one in artifact.stages]
+    assert [one for one in stages if one != "glir"] == STAGES["cuda"][1:]  # Triton 3.6 has no glir
+    assert artifact.resources["k"]["threads"] == 128
+    assert "bar.sync" in artifact.stages["ptx:k"].decode()
+
+
+def test_a_gluon_product_of_float32_is_reported_as_tf32() -> None:
+    plan = make(GLUON_PRODUCT, tensors="x:m,k;y:m,m", sizes="m=64,k=32", header="[tune]\nnum_warps = [4]")
+    artifact = CUDA.compile(plan, Target("cuda:sm_90"))
+    assert artifact.extra["numerics"]["k"]["float32_dots"] == {"tf32": 1}
+    assert ".tf32.tf32" in artifact.stages["ptx:k"].decode()
