@@ -309,10 +309,9 @@ def _hand_written(figures: Figures) -> str:
         for one in record.get("ranked", ()):
             comparison = paired(record, one["origin"], record.get("best_torch"))
             time = _seconds(one["seconds"]) if one["seconds"] else "–"
-            rows.append(
-                [record["problem"], f"`{record['workload']}`", one["origin"], one["outcome"], time, _ratio(comparison)]
-            )
-    heading = ["problem", "workload", "kernel", "outcome", "screen", "ratio to PyTorch's best"]
+            where = [record["problem"], f"`{record['workload']}`", record["accelerator"]]
+            rows.append([*where, one["origin"], one["outcome"], time, _ratio(comparison)])
+    heading = ["problem", "workload", "accelerator", "kernel", "outcome", "screen", "ratio to PyTorch's best"]
     told = "Written by people, and judged like any candidate.\n"
     return _section("Hand-written kernels", told if rows else "", table(heading, rows))
 
